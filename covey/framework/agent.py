@@ -1,0 +1,220 @@
+"""`Agent`: a Pykka actor on the shared dispatcher."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable
+from contextlib import AbstractContextManager
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+
+import pykka
+
+from covey.framework.address import check_kind, snake_case
+from covey.framework.construction import take_cell
+from covey.framework.current import CURRENT
+from covey.framework.errors import ConfigurationError
+from covey.framework.handlers import RouteTable
+from covey.framework.mailbox import Mailbox
+from covey.framework.pykka_bridge import Inbox, StopFlag
+
+if TYPE_CHECKING:
+    from covey.framework.cell import Cell
+    from covey.framework.events import SpanHandle
+    from covey.framework.ref import AgentRef
+
+__all__ = ["Agent"]
+
+_DISPATCHERS = ("loop", "thread")
+_TRACES = ("off", "errors", "sampled", "all")
+
+
+class Agent(pykka.Actor):
+    """An actor: private state, a bounded mailbox, one message at a time.
+
+    Subclass it, mark methods with `@handles` and `@every`, and start it with `swarm.spawn` or
+    `swarm.agent`. It is a genuine `pykka.Actor`: `actor_ref`, proxies and the hooks `on_start`, `on_stop`,
+    `on_failure` and `on_receive` behave as Pykka documents them, and may be `async def`.
+
+    Messages of one sender are handled in the order in which they were sent. Each is handled at most once,
+    or becomes a dead letter.
+    """
+
+    kind: ClassVar[str] = "agent"
+    """First half of the address; the class name in snake case unless set."""
+    dispatcher: ClassVar[Literal["loop", "thread"]] = "loop"
+    """`loop`: no thread of its own, handlers must not block. `thread`: a thread, handlers may block."""
+    mailbox: ClassVar[Mailbox] = Mailbox()
+    concurrency: ClassVar[int] = 1
+    """How many `async def` handlers may run at once; only their starts are then in order."""
+    reentrant: ClassVar[bool] = False
+    """Whether asks of this agent are left out of the check for ask cycles."""
+    cancellable: ClassVar[bool] = True
+    """Whether a cancelled ask may cancel its running handler."""
+    trace: ClassVar[Literal["off", "errors", "sampled", "all"]] = "sampled"
+    """`off`: its handling makes no spans and what it sends starts no trace."""
+
+    _routes: ClassVar[RouteTable]
+    _has_on_receive: ClassVar[bool] = False
+    _cell: Cell | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" not in cls.__dict__:
+            cls.kind = snake_case(cls.__name__)
+        check_kind(cls.kind)
+        if cls.dispatcher not in _DISPATCHERS:
+            raise ConfigurationError(
+                f"{cls.__name__}.dispatcher = {cls.dispatcher!r}: choose 'loop' or 'thread'"
+            )
+        if cls.trace not in _TRACES:
+            raise ConfigurationError(
+                f"{cls.__name__}.trace = {cls.trace!r}: choose one of {', '.join(_TRACES)}"
+            )
+        if not isinstance(cls.concurrency, int) or cls.concurrency < 1:
+            raise ConfigurationError(f"{cls.__name__}.concurrency = {cls.concurrency!r}: at least 1")
+        if not isinstance(cls.mailbox, Mailbox):
+            raise ConfigurationError(
+                f"{cls.__name__}.mailbox = {cls.mailbox!r}: give a Mailbox(capacity=...)"
+            )
+        cls._has_on_receive = cls.on_receive is not Agent.on_receive
+        cls._routes = RouteTable(cls)
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
+        agent = super().__new__(cls)
+        agent._cell = take_cell()
+        return agent
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        # Pykka's own constructor would make an Event and a UUID: most of an idle actor's memory.
+        pass
+
+    # -- who and where -----------------------------------------------------------------------------
+
+    @property
+    def _own(self) -> Cell:
+        if self._cell is None:
+            name = type(self).__name__
+            raise ConfigurationError(
+                f"this {name} was made by calling {name}(...): it is not started; "
+                f"use swarm.spawn({name}, key) or {name}.start()"
+            )
+        return self._cell
+
+    @property
+    def key(self) -> str:
+        """Second half of the address."""
+        return self._own.address.key
+
+    @property
+    def address(self) -> str:
+        """`kind/key`."""
+        return str(self._own.address)
+
+    @property
+    def ref(self) -> AgentRef:
+        """A ref to this agent, to hand to others."""
+        return self._own.node.ref_of(self._own)
+
+    @property
+    def sender(self) -> AgentRef | None:
+        """Who sent the message being handled, if it was an agent."""
+        current = CURRENT.get()
+        if current is None or current.envelope is None or current.envelope.sender is None:
+            return None
+        return self._own.node.agent(*current.envelope.sender)
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds left until the asker of the message being handled waits no longer; None for a tell."""
+        current = CURRENT.get()
+        deadline = None if current is None else current.deadline
+        return None if deadline is None else deadline - monotonic()
+
+    # -- what it can do ----------------------------------------------------------------------------
+
+    def agent(self, kind_or_cls: str | type[Agent], key: str) -> AgentRef:
+        """A ref to the agent at that address, wherever it lives."""
+        return self._own.node.agent(kind_or_cls, key)
+
+    def spawn(self, cls: type[Agent], key: str, *args: Any, **kwargs: Any) -> AgentRef:
+        """Start a child on this node; it stops with this agent.
+
+        Raises:
+            AddressInUseError: an agent lives at that address.
+            Exception: what the child's constructor raises.
+        """
+        node = self._own.node
+        return node.ref_of(node.spawn(cls, key, args, kwargs, parent=self._own))
+
+    def publish(self, topic: str, message: Any) -> Awaitable[None]:
+        """Send a message to every agent of the swarm that subscribes to the topic; at most once each."""
+        return self._own.node.publish(topic, message)
+
+    def span(
+        self, name: str, *, new_trace: bool = False, start_time_s: float | None = None, **attributes: Any
+    ) -> AbstractContextManager[SpanHandle]:
+        """A span around a block of a handler, in the trace of the message being handled.
+
+        Without a trace it does nothing, unless `new_trace`: then one may begin here (head sampling
+        decides). `start_time_s` is seconds since the epoch.
+        """
+        return self._own.node.span(self.kind, name, attributes, new_trace, start_time_s)
+
+    def stop(self) -> None:
+        """Stop after the messages that are in the mailbox now."""
+        self._own.node.ref_of(self._own).stop()
+
+    # -- Pykka's contract --------------------------------------------------------------------------
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
+        """Start it on the process's own local node, as Pykka does; returns Pykka's ref."""
+        from covey.framework.local_node import default_node
+
+        cell = default_node().spawn(cls, None, args, kwargs)
+        assert cell.actor is not None
+        ref = cell.actor.actor_ref
+        pykka.ActorRegistry.register(ref)
+        return cast("pykka.ActorRef[Self]", ref)
+
+    @property
+    def actor_ref(self) -> pykka.ActorRef[Self]:
+        """Pykka's ref to this instance."""
+        cell = self._own
+        if cell.actor_ref is None or cell.actor_ref._actor_weakref() is not self:
+            cell.actor_ref = pykka.ActorRef(self)
+        return cast("pykka.ActorRef[Self]", cell.actor_ref)
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]
+        """A name unique in the swarm."""
+        cell = self._own
+        return f"urn:covey:{cell.node.name}:{cell.address}:{cell.restarts}"
+
+    @property
+    def actor_inbox(self) -> Inbox:  # type: ignore[override]
+        """The mailbox as Pykka's refs see it."""
+        return Inbox(self._own)
+
+    @property
+    def actor_stopped(self) -> threading.Event:  # type: ignore[override]
+        """A flag with the interface of `threading.Event` that is set once the agent has stopped."""
+        return cast("threading.Event", StopFlag(self._own))
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        raise ConfigurationError("an Agent's mailbox is made by its node: use swarm.spawn(...) or start()")
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return pykka.ThreadingFuture()
+
+    def _start_actor_loop(self) -> None:
+        raise ConfigurationError("an Agent has no loop of its own: use swarm.spawn(...) or start()")
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} ({self.address if self._cell is not None else 'not started'})"
+
+
+Agent._routes = RouteTable(Agent)

@@ -1,0 +1,70 @@
+"""Errors on the wire: how a handler's error becomes an answer, and what it is when it comes back."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+from covey.framework import errors
+from covey.framework.proto.envelope_pb2 import Failure
+
+__all__ = ["pack_failure", "unpack_failure"]
+
+TRACEBACK_CHARS = 8_000
+
+# Covey's own errors come back as themselves, made from their data; every other one as RemoteError.
+_PACK: dict[type[BaseException], Callable[..., list[str]]] = {
+    errors.AgentDeadError: lambda e: [e.target, e.reason],
+    errors.AskCancelledError: lambda e: [e.target],
+    errors.AskCycleError: lambda e: list(e.path),
+    errors.AskTimeoutError: lambda e: [e.target, repr(e.timeout_s), e.message_type],
+    errors.MailboxFullError: lambda e: [e.target, str(e.capacity)],
+    errors.NoHostError: lambda e: [e.kind, "\n".join(e.nodes), "\n".join(e.hosted)],
+    errors.PayloadTooLargeError: lambda e: [e.message_type, str(e.size_bytes), str(e.limit_bytes)],
+    errors.Reject: lambda e: [str(e)],
+    errors.SchemaChangedError: lambda e: [e.message_type, *e.differences],
+    errors.UndecodableError: lambda e: [str(e)],
+    errors.UnhandledMessageError: lambda e: [e.target, e.message_type, *e.handled],
+}
+
+_UNPACK: dict[str, Callable[[list[str]], BaseException]] = {
+    "AgentDeadError": lambda d: errors.AgentDeadError(d[0], d[1]),
+    "AskCancelledError": lambda d: errors.AskCancelledError(d[0]),
+    "AskCycleError": lambda d: errors.AskCycleError(d),
+    "AskTimeoutError": lambda d: errors.AskTimeoutError(d[0], float(d[1]), d[2]),
+    "MailboxFullError": lambda d: errors.MailboxFullError(d[0], int(d[1])),
+    "NoHostError": lambda d: errors.NoHostError(d[0], d[1].split("\n"), d[2].split("\n")),
+    "PayloadTooLargeError": lambda d: errors.PayloadTooLargeError(d[0], int(d[1]), int(d[2])),
+    "Reject": lambda d: errors.Reject(d[0]),
+    "SchemaChangedError": lambda d: errors.SchemaChangedError(d[0], d[1:]),
+    "UndecodableError": lambda d: errors.UndecodableError(d[0]),
+    "UnhandledMessageError": lambda d: errors.UnhandledMessageError(d[0], d[1], d[2:]),
+}
+
+
+def pack_failure(error: BaseException) -> bytes:
+    """The error as bytes, with its traceback as text (its last 8,000 characters)."""
+    name = type(error).__name__
+    text = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS:]
+    pack = _PACK.get(type(error))
+    if isinstance(error, errors.RemoteError):  # it came from a third node: keep what that one said
+        return Failure(
+            type=error.type_name, message=error.message, traceback=error.traceback_text
+        ).SerializeToString()
+    data = [] if pack is None else pack(error)
+    return Failure(type=name, message=str(error), traceback=text, data=data).SerializeToString()
+
+
+def unpack_failure(payload: bytes) -> BaseException:
+    """The error that an answer carries; never raises."""
+    try:
+        failure = Failure.FromString(payload)
+    except Exception as error:  # noqa: BLE001 - protobuf's DecodeError has no public base here
+        return errors.RemoteError("UndecodableError", f"the other node's error could not be read: {error}")
+    unpack = _UNPACK.get(failure.type) if failure.data else None
+    if unpack is not None:
+        try:
+            return unpack(list(failure.data))
+        except (IndexError, ValueError):
+            pass  # from a node of another version: its text is still worth showing
+    return errors.RemoteError(failure.type, failure.message, failure.traceback)

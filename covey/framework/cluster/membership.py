@@ -1,0 +1,118 @@
+"""Who is in the swarm: a pure view built from hello beacons, with time as an argument.
+
+Beacons are a stand-in with a plain limit: a node is taken for gone when it said goodbye, or after
+`GONE_AFTER_S` without a beacon. There is no fencing yet; leases in JetStream replace this view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from covey.framework.cluster.placement import Member, Placement
+
+__all__ = ["BEACON_S", "GONE_AFTER_S", "Change", "Membership", "Peerage"]
+
+BEACON_S = 0.25
+GONE_AFTER_S = 2.0
+"""Eight beacons: a node that is merely busy (a full garbage collection, a long import) is not gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peerage:
+    """What a node says of itself in a beacon."""
+
+    name: str
+    incarnation: int
+    hosts: frozenset[str] = frozenset()
+    weight: int = 1
+    pid: int = 0
+    agents: int = 0
+    registered: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an observation changed: names of nodes that joined, left (with the reason) or altered."""
+
+    joined: tuple[str, ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
+    altered: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.joined or self.left or self.altered)
+
+
+class Membership:
+    """The members that this node sees, itself included; not thread-safe, owned by the loop thread."""
+
+    def __init__(self, own: Peerage) -> None:
+        self._members: dict[str, Peerage] = {own.name: own}
+        self._seen: dict[str, float] = {}
+        self._own = own
+
+    def update_own(self, own: Peerage) -> Change:
+        """What this node says of itself has changed."""
+        altered = _placement_differs(self._members[own.name], own)
+        self._own = self._members[own.name] = own
+        return Change(altered=altered)
+
+    def heard(self, peer: Peerage, now: float) -> Change:
+        """A beacon of another node came in."""
+        if peer.name == self._own.name:
+            return Change()
+        known = self._members.get(peer.name)
+        self._members[peer.name] = peer
+        self._seen[peer.name] = now
+        if known is None:
+            return Change(joined=(peer.name,), altered=True)
+        if known.incarnation != peer.incarnation:
+            return Change(joined=(peer.name,), left=((peer.name, "it restarted"),), altered=True)
+        return Change(altered=_placement_differs(known, peer))
+
+    def goodbye(self, name: str, incarnation: int) -> Change:
+        """A node said that it leaves."""
+        known = self._members.get(name)
+        if known is None or name == self._own.name or known.incarnation != incarnation:
+            return Change()
+        return self._remove([(name, "it said goodbye")])
+
+    def expire(self, now: float) -> Change:
+        """Remove those that were silent for `GONE_AFTER_S`."""
+        silent = [
+            (name, f"no beacon for {now - seen:.1f} s")
+            for name, seen in self._seen.items()
+            if now - seen > GONE_AFTER_S
+        ]
+        return self._remove(silent)
+
+    def forgive(self, now: float) -> None:
+        """Start all waits anew: this node was deaf itself (its link was down, or its loop held up)."""
+        for name in self._seen:
+            self._seen[name] = now
+
+    def _remove(self, gone: list[tuple[str, str]]) -> Change:
+        for name, _ in gone:
+            self._members.pop(name, None)
+            self._seen.pop(name, None)
+        return Change(left=tuple(gone), altered=bool(gone))
+
+    @property
+    def members(self) -> tuple[Peerage, ...]:
+        """All members, by name."""
+        return tuple(sorted(self._members.values(), key=lambda peer: peer.name))
+
+    def get(self, name: str) -> Peerage | None:
+        """A member by its name."""
+        return self._members.get(name)
+
+    def placement(self) -> Placement:
+        """The view of the members that decides where agents live."""
+        return Placement.of(Member(peer.name, peer.hosts, peer.weight) for peer in self._members.values())
+
+    def registered(self) -> dict[str, str]:
+        """Which node each registered (supervised) address lives on."""
+        return {address: peer.name for peer in self._members.values() for address in peer.registered}
+
+
+def _placement_differs(one: Peerage, other: Peerage) -> bool:
+    return (one.hosts, one.weight, one.registered) != (other.hosts, other.weight, other.registered)

@@ -1,0 +1,75 @@
+"""Dead letters: what could not be delivered or handled, and why. Bounded, counted, never silent."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["DeadLetter", "DeadLetters", "clip"]
+
+KEPT = 1_000
+PAYLOAD_CHARS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that no handler finished."""
+
+    reason: str
+    """One of: `stopped`, `unhandled`, `failed`, `expired`, `dropped`, `mailbox full`, `no host`,
+    `node left`, `undecodable`, `schema changed`, `too large`, `rejected`, `cancelled`."""
+    target: str
+    sender: str
+    message_type: str
+    payload: str
+    """`repr` of the message, clipped."""
+    detail: str
+    at: float
+    """Seconds since the epoch."""
+    trace_id: str
+
+
+class DeadLetters:
+    """The last dead letters and a count by reason of all; thread-safe.
+
+    `len()` counts all that there ever were, iteration gives the ones that are kept, oldest first.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._letters: deque[DeadLetter] = deque(maxlen=kept)
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, letter: DeadLetter) -> None:
+        """Keep the letter and count it."""
+        with self._lock:
+            self._letters.append(letter)
+            self._counts[letter.reason] += 1
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there were, by reason."""
+        with self._lock:
+            return dict(self._counts)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return self._counts.total()
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        with self._lock:
+            return iter(tuple(self._letters))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} dead letters: {self.counts}>"
+
+
+def clip(value: object, limit: int = PAYLOAD_CHARS) -> str:
+    """`repr` of a value, cut to the limit, whatever its `__repr__` does."""
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a broken __repr__ must not lose the letter
+        text = f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,68 @@
+"""Deadlines of many asks with one timer: a wheel of 5 ms buckets.
+
+A timer per ask would cost more than the ask. Here an ask joins the bucket of its tick and leaves it when
+it is answered; one timer waits for the earliest bucket. Expiry is at most 5 ms late, plus the loop's lag.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import threading
+from typing import Protocol
+
+__all__ = ["TICK_S", "DeadlineWheel", "Expiring"]
+
+TICK_S = 0.005
+
+
+class Expiring(Protocol):
+    """What waits in a wheel."""
+
+    def expire(self) -> None:
+        """Its deadline has passed."""
+        ...
+
+
+class DeadlineWheel:
+    """Who expires when; thread-safe, with time as an argument.
+
+    The owner of the timer asks `next_s` for the time of the earliest bucket and calls `expire_until`.
+    """
+
+    __slots__ = ("_buckets", "_heap", "_lock", "next_s")
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, set[Expiring]] = {}
+        self._heap: list[int] = []
+        # Re-entrant: a garbage collection inside may end an object that joins or leaves a bucket.
+        self._lock = threading.RLock()
+        self.next_s = math.inf
+        """When the earliest bucket is due; infinity when nothing waits."""
+
+    def add(self, item: Expiring, deadline: float) -> set[Expiring]:
+        """Let the item wait for its deadline; returns its bucket, which it leaves by `discard`."""
+        tick = int(deadline / TICK_S) + 1
+        with self._lock:
+            bucket = self._buckets.get(tick)
+            if bucket is None:
+                bucket = self._buckets[tick] = set()
+                heapq.heappush(self._heap, tick)
+                self.next_s = self._heap[0] * TICK_S
+            bucket.add(item)
+            return bucket
+
+    def expire_until(self, now: float) -> int:
+        """Expire all whose tick has come; returns how many there were."""
+        due: list[Expiring] = []
+        with self._lock:
+            while self._heap and self._heap[0] * TICK_S <= now:
+                due.extend(self._buckets.pop(heapq.heappop(self._heap)))
+            self.next_s = self._heap[0] * TICK_S if self._heap else math.inf
+        for item in due:
+            item.expire()
+        return len(due)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(map(len, self._buckets.values()))

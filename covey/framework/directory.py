@@ -1,0 +1,200 @@
+"""Who lives on this node: the cells by address, how they come to be and go."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from covey.framework import construction
+from covey.framework.address import Address, check_key
+from covey.framework.agent import Agent
+from covey.framework.cell import STOPPED, Cell
+from covey.framework.errors import AddressInUseError, ConfigurationError
+from covey.framework.supervision.guardian import Guardian, PlacedGuardian
+from covey.framework.thread_executor import ThreadExecutor
+
+if TYPE_CHECKING:
+    from covey.framework.node import Node
+
+__all__ = ["Directory"]
+
+
+class Directory:
+    """The live agents of a node and the kinds that may be placed on it; callable from any thread."""
+
+    def __init__(self, node: Node, hosts: Iterable[type[Agent]], *, host_anything: bool) -> None:
+        self._node = node
+        self._host_anything = host_anything
+        self._cells: dict[Address, Cell] = {}
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._placed = PlacedGuardian(node)
+        self._closed = False
+        self.hosts: dict[str, type[Agent]] = {}
+        for cls in hosts:
+            self.add_host(cls)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All live cells, the oldest first."""
+        return tuple(self._cells.values())
+
+    def add_host(self, cls: type[Agent]) -> None:
+        """Let a kind be placed on this node.
+
+        Raises:
+            ConfigurationError: it is no agent class, needs constructor arguments, or another class has
+                its kind.
+        """
+        if not (isinstance(cls, type) and issubclass(cls, Agent)):
+            raise ConfigurationError(f"hosts=[...]: {cls!r} is no subclass of Agent")
+        required = [
+            p.name
+            for p in list(inspect.signature(cls.__init__).parameters.values())[1:]
+            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
+        if required:
+            raise ConfigurationError(
+                f"{cls.__name__} cannot be placed: its constructor needs {', '.join(required)}; "
+                "give them defaults, or start it with swarm.spawn(...)"
+            )
+        known = self.hosts.setdefault(cls.kind, cls)
+        if known is not cls and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ConfigurationError(
+                f"two classes have the kind {cls.kind!r}: {known.__module__}.{known.__qualname__} and "
+                f"{cls.__module__}.{cls.__qualname__}; set kind = '...' on one of them"
+            )
+        self.hosts[cls.kind] = cls
+
+    def kind_of(self, kind_or_cls: str | type[Agent]) -> str:
+        """The kind that a user named by its text or its class."""
+        if isinstance(kind_or_cls, str):
+            return kind_or_cls
+        if not (isinstance(kind_or_cls, type) and issubclass(kind_or_cls, Agent)):
+            raise ConfigurationError(f"agent({kind_or_cls!r}, ...): give a kind or a subclass of Agent")
+        if self._host_anything and self.hosts.get(kind_or_cls.kind) is not kind_or_cls:
+            try:
+                self.add_host(kind_or_cls)
+            except ConfigurationError:
+                if not any(address.kind == kind_or_cls.kind for address in tuple(self._cells)):
+                    raise
+            else:
+                self._node.presence.announce()
+        return kind_or_cls.kind
+
+    # -- finding -----------------------------------------------------------------------------------
+
+    def find(self, address: Address, node_name: str = "", *, activate: bool = True) -> Cell | None:
+        """The live agent at the address here; activates a placed one that belongs here."""
+        cell = self._cells.get(address)
+        if cell is not None and cell.state != STOPPED:
+            return cell
+        if node_name or not activate or address.kind not in self.hosts:
+            return None
+        if self._node.presence.locate(address, "") != self._node.name:
+            return None
+        return self.activate(address)
+
+    def activate(self, address: Address) -> Cell | None:
+        """Start the placed agent of that address here; None when its kind is not hosted here."""
+        cls = self.hosts.get(address.kind)
+        if cls is None or self._closed:
+            return None
+        with self._lock:
+            cell = self._cells.get(address)
+            if cell is not None and cell.state != STOPPED:
+                return cell
+            # Its instance is made on its own executor; messages wait in the mailbox until then.
+            cell = self._new_cell(cls, address, (), {}, None, self._placed, placed=True)
+            self._cells[address] = cell
+        cell.post(lambda: self._node.life.start(cell))
+        return cell
+
+    # -- coming and going --------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        cls: type[Agent],
+        key: str | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        parent: Cell | None,
+        supervisor: Guardian | None,
+    ) -> Cell:
+        """Start an agent here; its constructor runs in the calling thread and its errors raise there."""
+        if not (isinstance(cls, type) and issubclass(cls, Agent)):
+            raise ConfigurationError(f"spawn({cls!r}, ...): give a subclass of Agent")
+        address = Address(cls.kind, check_key(f"{next(self._numbers)}" if key is None else key))
+        elsewhere = self._node.presence.registered_on(address)
+        if elsewhere not in (None, self._node.name):
+            raise AddressInUseError(
+                str(address), f"it is supervised on node {elsewhere}; stop it there first"
+            )
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError(f"node {self._node.name} has stopped: no agent can be spawned on it")
+            known = self._cells.get(address)
+            if known is not None and known.state != STOPPED:
+                raise AddressInUseError(str(address))
+            cell = self._new_cell(cls, address, args, kwargs, parent, supervisor, placed=False)
+            self._cells[address] = cell
+        try:
+            construction.construct(cell)
+        except BaseException:
+            cell.state = STOPPED
+            self.forget(cell)
+            cell.bury()
+            if isinstance(cell.executor, ThreadExecutor):
+                cell.executor.end()
+            raise
+        if parent is not None:
+            parent.children.append(cell)
+        cell.post(lambda: self._node.life.start(cell))
+        return cell
+
+    def _new_cell(
+        self,
+        cls: type[Agent],
+        address: Address,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        parent: Cell | None,
+        supervisor: Guardian | None,
+        *,
+        placed: bool,
+    ) -> Cell:
+        executor = (
+            ThreadExecutor(f"covey-{self._node.name}-{address}")
+            if cls.dispatcher == "thread"
+            else self._node.dispatcher
+        )
+        return Cell(
+            self._node,
+            cls,
+            address,
+            executor,
+            args,
+            kwargs,
+            placed=placed,
+            parent=parent,
+            supervisor=supervisor,
+        )
+
+    def forget(self, cell: Cell) -> None:
+        """A cell has stopped: its address is free again."""
+        with self._lock:
+            if self._cells.get(cell.address) is cell:
+                del self._cells[cell.address]
+        if cell.parent is not None and cell in cell.parent.children:
+            cell.parent.children.remove(cell)
+
+    def close(self) -> None:
+        """No agent starts here any more."""
+        with self._lock:
+            self._closed = True

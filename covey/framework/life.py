@@ -1,0 +1,248 @@
+"""The life of an agent on its node: start, stop, failure, restart.
+
+Every function runs in the cell's executor, between two messages of the cell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from covey.framework.cell import FAILED, NEW, RUNNING, STARTING, STATES, STOPPED, STOPPING, Cell
+from covey.framework.errors import AgentDeadError
+from covey.framework.events import NO_CONTEXT, AgentFailed, AgentRestarted, AgentStarted, AgentStopped
+from covey.framework.thread_executor import ThreadExecutor
+from covey.framework.timers import PeriodicTimer
+
+if TYPE_CHECKING:
+    from covey.framework.envelope import Envelope
+    from covey.framework.node import Node
+
+__all__ = ["Life"]
+
+logger = logging.getLogger("covey.agent")
+
+
+class Life:
+    """Moves the cells of one node from state to state."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    # -- start -------------------------------------------------------------------------------------
+
+    def start(self, cell: Cell) -> None:
+        """Construct the instance if need be, run `on_start`, then handle messages."""
+        if cell.state != NEW:
+            return
+        self._bring_up(cell, lambda: self._node.emit(AgentStarted(str(cell.address), self._node.name)))
+
+    def restart(self, cell: Cell, supervisor: str) -> None:
+        """Put a fresh instance behind the address; the mailbox stays."""
+        if cell.state != FAILED:
+            return
+        cell.actor = None
+        cell.restarts += 1
+
+        def ready() -> None:
+            down_s = monotonic() - cell.failed_at
+            logger.info(
+                "%s restarted by %s after %.1f ms (restart %d)",
+                cell.address,
+                supervisor,
+                down_s * 1e3,
+                cell.restarts,
+            )
+            self._node.emit(
+                AgentRestarted(str(cell.address), self._node.name, supervisor, cell.restarts, down_s)
+            )
+
+        self._bring_up(cell, ready)
+
+    def _bring_up(self, cell: Cell, announce: Callable[[], None]) -> None:
+        cell.state = STARTING
+        if cell.actor is None:
+            try:
+                self._node.construct(cell)
+            except Exception as error:  # noqa: BLE001 - a constructor may raise anything
+                self.fail(cell, error, None, None)
+                return
+        assert cell.actor is not None
+
+        def started(error: BaseException | None) -> None:
+            if cell.state != STARTING:
+                return  # stopped or failed meanwhile
+            if error is not None:
+                self.fail(cell, error, None, None)
+                return
+            cell.state = RUNNING
+            cell.timers = [
+                PeriodicTimer(cell, timer.handler, timer.period_s, self._node.dispatcher)
+                for timer in cell.routes.timers
+            ]
+            announce()
+            cell.resume()
+
+        self._run_hook(cell, cell.actor.on_start, (), started)
+
+    # -- stop --------------------------------------------------------------------------------------
+
+    def stop(self, cell: Cell, reason: str) -> None:
+        """Stop after what runs now has ended: children first, then `on_stop`, then dead letters."""
+        if cell.state in (STOPPING, STOPPED):
+            self._answer_stops(cell)
+            return
+        had_instance = cell.state in (RUNNING, STARTING) and cell.actor is not None
+        cell.state = STOPPING
+        self._cancel_timers(cell)
+        for child in reversed(cell.children):
+            child.post(lambda child=child: self.stop(child, "its parent stopped"))  # type: ignore[misc]
+        if not had_instance or cell.actor is None:
+            self.finish(cell, reason)
+            return
+        actor = cell.actor
+
+        def stopped(error: BaseException | None) -> None:
+            if error is not None:
+                logger.error("%s: on_stop raised", cell.address, exc_info=error)
+            self.finish(cell, reason)
+
+        def when_idle() -> None:
+            if cell.state != STOPPING:
+                return
+            if cell.running:
+                self._when_tasks_end(cell, when_idle)
+            else:
+                self._run_hook(cell, actor.on_stop, (), stopped)
+
+        when_idle()
+
+    def kill(self, cell: Cell, reason: str) -> None:
+        """Stop without waiting: running tasks are cancelled, `on_stop` is not called."""
+        if cell.state == STOPPED:
+            return
+        self._cancel_tasks(cell)
+        self._cancel_timers(cell)
+        self.finish(cell, reason)
+
+    def finish(self, cell: Cell, reason: str) -> None:
+        """The end: forget the address, make dead letters of the mail, tell who wants to know."""
+        if cell.state == STOPPED:
+            return
+        failed = cell.state == FAILED
+        cell.state = STOPPED
+        self._cancel_timers(cell)
+        self._node.forget(cell)
+        cell.bury()
+        self._answer_stops(cell)
+        cell.actor = None
+        self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
+        if cell.supervisor is not None and not failed:
+            self._node.dispatcher.call(cell.supervisor.child_stopped, cell)
+        if isinstance(cell.executor, ThreadExecutor):
+            cell.executor.end()
+
+    def _answer_stops(self, cell: Cell) -> None:
+        ports, cell.stop_ports = cell.stop_ports, []
+        if cell.state == STOPPED:
+            for port in ports:
+                port.resolve(None)
+        else:
+            cell.stop_ports = ports
+
+    # -- failure -----------------------------------------------------------------------------------
+
+    def fail(self, cell: Cell, error: BaseException, message: Any, envelope: Envelope | None) -> None:
+        """A handler, hook or constructor raised: `on_failure`, a report, and the supervisor decides."""
+        stopping = cell.state == STOPPING
+        actor = cell.actor
+        cell.state = FAILED
+        cell.failed_at = monotonic()
+        cell.last_error = error
+        self._cancel_timers(cell)
+        self._cancel_tasks(cell)
+        name = "" if message is None else self._node.name_of(message)
+        if message is not None and (envelope is None or envelope.reply is None):
+            self._node.dead_letter(cell.address, envelope or message, "failed", repr(error))
+        context = NO_CONTEXT if envelope is None else envelope.context
+        self._report(cell, error, name)
+        self._node.emit(AgentFailed(str(cell.address), self._node.name, error, name, cell.restarts, context))
+
+        def decided(hook_error: BaseException | None) -> None:
+            if hook_error is not None:
+                logger.error("%s: on_failure raised", cell.address, exc_info=hook_error)
+            if stopping or cell.supervisor is None:
+                self._finish_failed(cell, f"failed: {type(error).__name__}: {error}")
+            else:
+                self._node.dispatcher.call(cell.supervisor.child_failed, cell, error)
+
+        if actor is None:
+            decided(None)
+        else:
+            self._run_hook(cell, actor.on_failure, (type(error), error, error.__traceback__), decided)
+
+    def _finish_failed(self, cell: Cell, reason: str) -> None:
+        for child in reversed(cell.children):
+            child.post(lambda child=child: self.stop(child, "its parent failed"))  # type: ignore[misc]
+        self.finish(cell, reason)
+
+    def _report(self, cell: Cell, error: BaseException, message_type: str) -> None:
+        supervisor = "none" if cell.supervisor is None else cell.supervisor.path
+        advice = (
+            "it stops: spawn it under a Supervisor to have it restarted"
+            if cell.supervisor is None
+            else "its supervisor decides"
+        )
+        logger.error(
+            "%s failed on node %s: %s: %s (message: %s; supervisor: %s; restarts so far: %d; waiting: %d); %s",
+            cell.address,
+            self._node.name,
+            type(error).__name__,
+            error,
+            message_type or "none",
+            supervisor,
+            cell.restarts,
+            len(cell.mail),
+            advice,
+            exc_info=error,
+        )
+
+    # -- parts -------------------------------------------------------------------------------------
+
+    def _run_hook(
+        self,
+        cell: Cell,
+        hook: Callable[..., Any],
+        args: tuple[Any, ...],
+        then: Callable[[BaseException | None], None],
+    ) -> None:
+        cell.handling.envelope = None
+        try:
+            result = cell.context.run(hook, *args)
+        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+            then(error)
+            return
+        if asyncio.iscoroutine(result):
+            cell.start_task(result, None, lambda _result, error: then(error))
+        else:
+            then(None)
+
+    def _when_tasks_end(self, cell: Cell, then: Callable[[], None]) -> None:
+        for task in tuple(cell.tasks):
+            task.add_done_callback(lambda _task: cell.post(then))
+            return
+
+    def _cancel_tasks(self, cell: Cell) -> None:
+        error = AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}")
+        for task, envelope in tuple(cell.tasks.items()):
+            if envelope is not None and envelope.reply is not None:
+                envelope.reply.fail(error)
+            task.cancel()
+
+    def _cancel_timers(self, cell: Cell) -> None:
+        for timer in cell.timers:
+            timer.cancel()
+        cell.timers = []

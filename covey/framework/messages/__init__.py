@@ -1,0 +1,1 @@
+"""Messages: dataclasses that travel as protobuf, and their codec."""

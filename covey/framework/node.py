@@ -1,0 +1,435 @@
+"""A node: the agents of one process, their dispatcher, and the way to the other nodes of the swarm."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from covey.framework import construction
+from covey.framework.address import Address, check_key, check_kind
+from covey.framework.agent import Agent
+from covey.framework.backpressure import DONE
+from covey.framework.cell import STOPPED, Cell
+from covey.framework.cluster.inbound import Inbound
+from covey.framework.cluster.outbound import ENVELOPE_OVERHEAD_BYTES, Outbound
+from covey.framework.cluster.presence import Presence
+from covey.framework.cluster.publishing import Publishing
+from covey.framework.current import CURRENT
+from covey.framework.dead_letters import DeadLetter, DeadLetters, clip
+from covey.framework.directory import Directory
+from covey.framework.dispatcher import Dispatcher
+from covey.framework.envelope import Envelope
+from covey.framework.errors import CoveyError, SwarmFailedError
+from covey.framework.events import AgentStarted, Attributes, DeadLettered, Event, EventSink, SpanHandle
+from covey.framework.life import Life
+from covey.framework.messages import codec
+from covey.framework.proto.envelope_pb2 import Beacon
+from covey.framework.ref import AgentRef
+from covey.framework.supervision.guardian import Guardian, SupervisorGuardian
+from covey.framework.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from covey.framework.cluster.peer import Peer
+    from covey.framework.reply import Reply
+    from covey.framework.transport import Transport
+
+__all__ = ["DEFAULT_ASK_TIMEOUT_S", "Node"]
+
+logger = logging.getLogger("covey.node")
+
+DEFAULT_ASK_TIMEOUT_S = 5.0
+NO_TRANSPORT_BYTES = 1 << 30
+
+
+class Node:
+    """Runs agents in this process; one per swarm and process.
+
+    Its methods may be called from any thread unless they say otherwise. Agents run on the dispatcher's
+    thread, never on the caller's.
+    """
+
+    def __init__(
+        self,
+        swarm: str,
+        name: str,
+        *,
+        transport: Transport | None = None,
+        hosts: Iterable[type[Agent]] = (),
+        host_anything: bool = False,
+        weight: int = 1,
+        sink: EventSink | None = None,
+        ask_timeout_s: float = DEFAULT_ASK_TIMEOUT_S,
+    ) -> None:
+        self.swarm = swarm
+        self.name = name
+        self.sink = sink
+        self.ask_timeout_s = ask_timeout_s
+        self.max_payload_bytes = NO_TRANSPORT_BYTES
+        self.failure: SwarmFailedError | None = None
+        self.ended = threading.Event()
+        """Set when the node has stopped or its root supervisor gave up."""
+        self.dispatcher = Dispatcher(name)
+        self.dead_letters = DeadLetters()
+        self.life = Life(self)
+        self.directory = Directory(self, hosts, host_anything=host_anything)
+        self.presence = Presence(self, weight)
+        self.outbound = Outbound(self)
+        self.inbound = Inbound(self)
+        self.publishing = Publishing(self)
+        self._transport = transport
+        self._guardians: list[SupervisorGuardian] = []
+        self._listeners: list[Callable[[Event], None]] = []
+        self._flushes: list[Peer] = []
+        self._handled_by_threads = 0
+        self._stopping = False
+        self._lock = threading.Lock()
+
+    # -- life of the node --------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the dispatcher and join the swarm; from a thread that runs no node.
+
+        Raises:
+            TransportError: the server cannot be reached.
+            AddressInUseError: a node of this name is in the swarm.
+        """
+        self.dispatcher.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._join(), self.dispatcher.loop).result(30)
+        except BaseException:
+            self._stopping = True
+            asyncio.run_coroutine_threadsafe(self._close_transport(), self.dispatcher.loop).result(5)
+            self.dispatcher.close()
+            self.ended.set()
+            raise
+
+    async def _join(self) -> None:
+        if self._transport is None:
+            return
+        await self._transport.start(self.swarm, self.name, self)
+        self.max_payload_bytes = self._transport.max_frame_bytes - ENVELOPE_OVERHEAD_BYTES
+        await self.presence.join()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Leave the swarm: agents finish what they have, up to the time, then stop; idempotent.
+
+        What is left in mailboxes after the time becomes dead letters.
+        """
+        with self._lock:
+            if self._stopping:
+                return
+            self._stopping = True
+        end = monotonic() + timeout_s
+        try:
+            asyncio.run_coroutine_threadsafe(self._leave(end), self.dispatcher.loop).result(timeout_s + 5)
+        except TimeoutError:
+            logger.warning("node %s did not stop within %g s: a handler holds its loop", self.name, timeout_s)
+        for cell in self.directory.cells:  # only those whose thread or loop is held up
+            cell.state = STOPPED
+            cell.bury()
+        self.dispatcher.close()
+        self.ended.set()
+
+    async def _leave(self, end: float) -> None:
+        self.directory.close()
+        for guardian in reversed(self._guardians):
+            guardian.stop("the node stops")
+        cells = self.directory.cells
+        replies = [self.ref_of(cell).stop() for cell in reversed(cells)]
+        if replies:
+            waits = [asyncio.ensure_future(_settled(reply)) for reply in replies]
+            await asyncio.wait(waits, timeout=max(0.0, end - monotonic()))
+            for wait in waits:
+                wait.cancel()
+        for cell in self.directory.cells:
+            cell.post(lambda cell=cell: self.life.kill(cell, "the node stops"))  # type: ignore[misc]
+        await asyncio.sleep(0)
+        self.presence.leave()
+        await self._close_transport()
+
+    async def _close_transport(self) -> None:
+        if self._transport is not None:
+            self._flush()
+            await self._transport.close()
+
+    def give_up(self, failure: SwarmFailedError) -> None:
+        """The root supervisor has failed."""
+        logger.error("node %s gives up: %s", self.name, failure)
+        if self.failure is None:
+            self.failure = failure
+        self.ended.set()
+
+    # -- agents ------------------------------------------------------------------------------------
+
+    def agent(self, kind_or_cls: str | type[Agent], key: str) -> AgentRef:
+        """A ref to the agent at that address, wherever it lives; it is activated by its first message."""
+        kind = check_kind(self.directory.kind_of(kind_or_cls))
+        address = Address(kind, check_key(key))
+        return AgentRef(self, address, self.directory.find(address, activate=False))
+
+    def spawn(
+        self,
+        cls: type[Agent],
+        key: str | None,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        parent: Cell | None = None,
+        supervisor: Guardian | None = None,
+    ) -> Cell:
+        """Start an agent on this node. `key=None` takes the next number."""
+        return self.directory.spawn(cls, key, args, kwargs or {}, parent, supervisor)
+
+    def supervise(self, spec: Supervisor) -> SupervisorGuardian:
+        """Start a supervisor with its children on this node, and make their addresses known to all."""
+        guardian = SupervisorGuardian(self, spec)
+        guardian.start()
+        self._guardians.append(guardian)
+        self.presence.register(guardian.addresses())
+        return guardian
+
+    def ref_of(self, cell: Cell) -> AgentRef:
+        """A ref to a live agent of this node."""
+        return AgentRef(
+            self, cell.address, cell, "" if cell.placed or cell.supervisor is not None else self.name
+        )
+
+    def is_stopped(self, cell: Cell) -> bool:
+        """Whether the cell has stopped for good."""
+        return cell.state == STOPPED
+
+    def request_stop(self, cell: Cell) -> None:
+        """Stop an agent ahead of what is in its mailbox."""
+        cell.post(lambda: self.life.stop(cell, "stopped"))
+
+    def publish(self, topic: str, message: Any) -> Awaitable[None]:
+        """Send a message to every agent of the swarm that subscribes to the topic."""
+        self.publishing.publish(topic, message)
+        return DONE
+
+    # -- what cells and refs need ------------------------------------------------------------------
+
+    def construct(self, cell: Cell) -> None:
+        """Make the instance of a cell, in the cell's executor."""
+        construction.construct(cell)
+
+    def forget(self, cell: Cell) -> None:
+        """A cell has stopped."""
+        self.directory.forget(cell)
+        self.publishing.forget(cell)
+        executor = cell.executor
+        if executor is not self.dispatcher:
+            self._handled_by_threads += getattr(executor, "handled", 0)
+
+    def expect(self, reply: Reply[Any], deadline: float) -> None:
+        """Resolve the reply with a timeout at its deadline."""
+        if not reply.done():
+            reply._bucket = self.dispatcher.wheel.add(reply, deadline)
+            if reply.done():  # answered before it knew its bucket
+                reply._bucket.discard(reply)
+            self.dispatcher.check_deadlines()
+
+    def later(self, delay_s: float, function: Callable[[], object]) -> None:
+        """Call a function on the loop thread after a delay; at once when it is 0."""
+        if delay_s <= 0:
+            self.dispatcher.call(function)
+        else:
+            self.dispatcher.call(self.dispatcher.loop.call_later, delay_s, function)
+
+    def when_stopped(self, addresses: Iterable[str], function: Callable[[], object]) -> None:
+        """Call a function on the loop thread once no agent lives at any of the addresses here."""
+        live = [a for a in addresses if self.directory.find(Address.parse(a), activate=False) is not None]
+        if not live:
+            self.dispatcher.call(function)
+        else:
+            self.later(0.005, lambda: self.when_stopped(live, function))
+
+    def name_of(self, message: Any) -> str:
+        """The type name of a message for reports and spans."""
+        return codec.type_name(message)
+
+    @property
+    def handled(self) -> int:
+        """Messages that agents of this node have handled."""
+        threads = sum(
+            getattr(cell.executor, "handled", 0)
+            for cell in self.directory.cells
+            if cell.executor is not self.dispatcher
+        )
+        return self.dispatcher.handled + self._handled_by_threads + threads
+
+    def span(
+        self, kind: str, name: str, attributes: Attributes, new_trace: bool, start_time_s: float | None
+    ) -> AbstractContextManager[SpanHandle]:
+        """A span in the current trace, or one that does nothing."""
+        if self.sink is None:
+            return nullcontext(_NO_SPAN)
+        return self._open_span(self.sink, kind, name, attributes, new_trace, start_time_s)
+
+    @contextmanager
+    def _open_span(
+        self,
+        sink: EventSink,
+        kind: str,
+        name: str,
+        attributes: Attributes,
+        new_trace: bool,
+        start_time_s: float | None,
+    ) -> Iterator[SpanHandle]:
+        current = CURRENT.get()
+        with sink.span(name, kind, attributes, new_trace=new_trace, start_time_s=start_time_s) as span:
+            if current is None or not span.trace_id:
+                yield span
+                return
+            current.open_spans += 1
+            try:
+                yield span
+            finally:
+                current.open_spans -= 1
+
+    # -- events and dead letters -------------------------------------------------------------------
+
+    def on_event(self, listener: Callable[[Event], None]) -> None:
+        """Call the listener with every event of this node, in the thread where it happens; be quick."""
+        self._listeners.append(listener)
+
+    def emit(self, event: Event) -> None:
+        """Tell observability and the listeners."""
+        if self.sink is not None:
+            self.sink.emit(event)
+        if isinstance(event, AgentStarted):
+            self.publishing.agent_started(event.address)
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                logger.exception("a listener raised on %r", event)
+
+    def dead_letter(self, address: Address, item: Any, reason: str, detail: str = "") -> None:
+        """Keep what could not be delivered or handled."""
+        envelope = item if type(item) is Envelope else None
+        message = item if envelope is None else envelope.message
+        context = b"" if envelope is None else envelope.context
+        sender = "" if envelope is None or envelope.sender is None else str(envelope.sender)
+        self._keep(str(address), reason, codec.type_name(message), clip(message), detail, sender, context)
+
+    def dead_letter_wire(self, target: str, type_name: str, reason: str, detail: str) -> None:
+        """Keep an envelope of another node that was never decoded."""
+        self._keep(target, reason, type_name, "", detail, "", b"")
+
+    def _keep(
+        self, target: str, reason: str, type_name: str, payload: str, detail: str, sender: str, context: bytes
+    ) -> None:
+        self.dead_letters.add(
+            DeadLetter(reason, target, sender, type_name, payload, detail, time(), context[:16].hex())
+        )
+        self.emit(DeadLettered(target, reason, type_name, context))
+
+    # -- the transport's receiver, on the loop thread ----------------------------------------------
+
+    def on_frame(self, frame: bytes) -> None:
+        self.inbound.on_frame(frame)
+
+    def on_beacon(self, beacon: bytes) -> None:
+        try:
+            parsed = Beacon.FromString(beacon)
+        except DecodeError as error:
+            self.dead_letter_wire(
+                "", "beacon", "undecodable", f"{len(beacon)} bytes that are no beacon: {error}"
+            )
+            return
+        if parsed.HasField("hello"):
+            self.presence.heard(parsed.hello)
+        elif parsed.HasField("publication"):
+            self.publishing.heard(parsed.publication)
+
+    def on_link(self, up: bool, detail: str) -> None:
+        logger.log(
+            logging.INFO if up else logging.WARNING,
+            "node %s: link %s: %s",
+            self.name,
+            "up" if up else "down",
+            detail,
+        )
+        self.presence.link(up)
+
+    def on_problem(self, error: Exception) -> None:
+        logger.error("node %s: %s", self.name, error)
+
+    # -- sending frames ----------------------------------------------------------------------------
+
+    def schedule_flush(self, peer: Peer) -> None:
+        """Send what waits for a peer at the end of this loop turn; from any thread."""
+        peer.armed = True
+        self.dispatcher.call(self._queue_flush, peer)
+
+    def _queue_flush(self, peer: Peer) -> None:
+        # Not sent yet: agents that run in this same turn may have more for the same frame.
+        if not self._flushes:
+            self.dispatcher.loop.call_soon(self._flush)
+        self._flushes.append(peer)
+
+    def _flush(self) -> None:
+        peers, self._flushes = self._flushes, []
+        if self._transport is None:
+            return
+        for peer in peers:
+            try:
+                for frame in peer.frames(self.name, self._transport.max_frame_bytes):
+                    self._transport.send(peer.name, frame)
+            except CoveyError as error:
+                # The frames before were sent; the receiver counts this one as a gap.
+                logger.error("frames to node %s are lost: %s", peer.name, error)
+
+    def probe_peers(self) -> None:
+        """Ask for credits where nothing moves: the frame that carried them may be lost."""
+        for peer in self.outbound.peers:
+            frame = peer.probe(self.name)
+            if frame is not None and self._transport is not None:
+                self._transport.send(peer.name, frame)
+
+    def broadcast(self, beacon: Beacon) -> None:
+        """Send a beacon to all nodes of the swarm."""
+        if self._transport is None:
+            return
+        try:
+            self._transport.broadcast(beacon.SerializeToString())
+        except CoveyError as error:
+            logger.warning("a beacon of node %s could not be sent: %s", self.name, error)
+
+    # -- changes in the swarm, on the loop thread --------------------------------------------------
+
+    def node_left(self, name: str, why: str) -> None:
+        """A node is gone: fail what waits for it."""
+        self.outbound.node_left(name, why)
+        self.inbound.node_left(name)
+
+    def placement_changed(self) -> None:
+        """Stop the placed agents that belong to another node now; their mail is handled first."""
+        for cell in self.directory.cells:
+            if cell.placed and self.presence.locate(cell.address, "") not in (self.name, None):
+                self.ref_of(cell).stop()
+
+
+class _NoSpan:
+    trace_id = ""
+
+    def set(self, **attributes: str | int | float | bool) -> None:
+        """Nothing is traced."""
+
+
+_NO_SPAN = _NoSpan()
+
+
+async def _settled(reply: Reply[Any]) -> None:
+    try:
+        await reply
+    except CoveyError:
+        pass  # it stopped otherwise, or its time was up: both end the wait

@@ -1,0 +1,1 @@
+"""The wire's protobuf definitions; `make proto` regenerates the code beside `envelope.proto`."""

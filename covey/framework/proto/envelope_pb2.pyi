@@ -1,0 +1,134 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Envelope(_message.Message):
+    __slots__ = ("kind", "message_id", "type", "target", "sender", "reply_to", "payload", "remaining_ms", "chain", "trace", "attempt", "hops")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TELL: _ClassVar[Envelope.Kind]
+        ASK: _ClassVar[Envelope.Kind]
+        REPLY: _ClassVar[Envelope.Kind]
+        FAILURE: _ClassVar[Envelope.Kind]
+        CANCEL: _ClassVar[Envelope.Kind]
+    TELL: Envelope.Kind
+    ASK: Envelope.Kind
+    REPLY: Envelope.Kind
+    FAILURE: Envelope.Kind
+    CANCEL: Envelope.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    REPLY_TO_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_MS_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    kind: Envelope.Kind
+    message_id: int
+    type: str
+    target: str
+    sender: str
+    reply_to: str
+    payload: bytes
+    remaining_ms: int
+    chain: _containers.RepeatedScalarFieldContainer[str]
+    trace: bytes
+    attempt: int
+    hops: int
+    def __init__(self, kind: _Optional[_Union[Envelope.Kind, str]] = ..., message_id: _Optional[int] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., sender: _Optional[str] = ..., reply_to: _Optional[str] = ..., payload: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., chain: _Optional[_Iterable[str]] = ..., trace: _Optional[bytes] = ..., attempt: _Optional[int] = ..., hops: _Optional[int] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("source", "epoch", "sequence", "envelopes", "schemas", "credited_bytes", "sent_bytes", "target_epoch", "probe")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMAS_FIELD_NUMBER: _ClassVar[int]
+    CREDITED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TARGET_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    epoch: int
+    sequence: int
+    envelopes: _containers.RepeatedScalarFieldContainer[bytes]
+    schemas: _containers.RepeatedCompositeFieldContainer[Schema]
+    credited_bytes: int
+    sent_bytes: int
+    target_epoch: int
+    probe: bool
+    def __init__(self, source: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., envelopes: _Optional[_Iterable[bytes]] = ..., schemas: _Optional[_Iterable[_Union[Schema, _Mapping]]] = ..., credited_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., target_epoch: _Optional[int] = ..., probe: bool = ...) -> None: ...
+
+class Schema(_message.Message):
+    __slots__ = ("type", "descriptor")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    descriptor: bytes
+    def __init__(self, type: _Optional[str] = ..., descriptor: _Optional[bytes] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("type", "message", "traceback", "data")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    message: str
+    traceback: str
+    data: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., traceback: _Optional[str] = ..., data: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Beacon(_message.Message):
+    __slots__ = ("hello", "publication")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    PUBLICATION_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    publication: Publication
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., publication: _Optional[_Union[Publication, _Mapping]] = ...) -> None: ...
+
+class Publication(_message.Message):
+    __slots__ = ("topic", "source", "envelope")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    source: str
+    envelope: Envelope
+    def __init__(self, topic: _Optional[str] = ..., source: _Optional[str] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("node", "incarnation", "hosts", "weight", "wire_version", "joining", "leaving", "agents", "pid", "registered", "refused_incarnation")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    JOINING_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    incarnation: int
+    hosts: _containers.RepeatedScalarFieldContainer[str]
+    weight: int
+    wire_version: int
+    joining: bool
+    leaving: bool
+    agents: int
+    pid: int
+    registered: _containers.RepeatedScalarFieldContainer[str]
+    refused_incarnation: int
+    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., hosts: _Optional[_Iterable[str]] = ..., weight: _Optional[int] = ..., wire_version: _Optional[int] = ..., joining: bool = ..., leaving: bool = ..., agents: _Optional[int] = ..., pid: _Optional[int] = ..., registered: _Optional[_Iterable[str]] = ..., refused_incarnation: _Optional[int] = ...) -> None: ...

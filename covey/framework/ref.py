@@ -1,0 +1,216 @@
+"""`AgentRef`: how one talks to an agent, wherever it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pykka.messages import _ActorStop
+
+from covey.framework.address import Address
+from covey.framework.backpressure import DONE, send_or_wait
+from covey.framework.cell import STOPPED, TICK, Cell
+from covey.framework.current import CURRENT
+from covey.framework.envelope import Envelope
+from covey.framework.errors import AskCycleError, ConfigurationError, CoveyError
+from covey.framework.events import is_sampled
+from covey.framework.reply import Reply
+
+if TYPE_CHECKING:
+    from covey.framework.current import Handling
+    from covey.framework.node import Node
+
+__all__ = ["MAX_CHAIN", "AgentRef"]
+
+MAX_CHAIN = 64
+
+
+class AgentRef:
+    """A location-transparent reference to the agent at an address.
+
+    It survives restarts and moves of the agent, is hashable, compares by address, and pickles as an
+    address. Every method may be called from any thread and from any event loop.
+    """
+
+    __slots__ = ("_address", "_cell", "_node", "_node_name")
+
+    def __init__(self, node: Node, address: Address, cell: Cell | None = None, node_name: str = "") -> None:
+        self._node = node
+        self._address = address
+        self._cell = cell
+        self._node_name = node_name
+        """Set for spawned agents: they live on that node and nowhere else."""
+
+    @property
+    def address(self) -> str:
+        """`kind/key`."""
+        return str(self._address)
+
+    @property
+    def kind(self) -> str:
+        """First half of the address."""
+        return self._address.kind
+
+    @property
+    def key(self) -> str:
+        """Second half of the address."""
+        return self._address.key
+
+    def tell(self, message: Any) -> Awaitable[None]:
+        """Send a message without waiting for anything; in order per sender and receiver.
+
+        Never raises for a dead target: the message becomes a dead letter. When the mailbox is full under
+        backpressure a thread blocks and a coroutine waits at `await`, both at most until the deadline.
+
+        Raises:
+            NotSerializableError: it has to leave the process and is no message.
+            PayloadTooLargeError: it is larger than the transport carries.
+            MailboxFullError: the mailbox is full and its policy or a plain handler cannot wait.
+        """
+        cell = self._cell
+        if cell is None or cell.state == STOPPED:
+            cell = self._cell = self._node.directory.find(self._address, self._node_name)
+        current = CURRENT.get()
+        node = self._node
+        if current is None and node.sink is None:
+            item = message
+        else:
+            item = self._envelope(message, None, current)
+        if cell is None:
+            return node.outbound.tell(self._address, self._node_name, item)
+        if cell.offer(item):
+            return DONE
+        return send_or_wait(cell, item, node.ask_timeout_s)
+
+    def ask(self, message: Any, timeout: float | None = None) -> Reply[Any]:
+        """Send a message and get a `Reply`; its deadline is `timeout` seconds from now (default 5).
+
+        Inside a handler the deadline of the message being handled applies too, whichever is earlier.
+        Every ask resolves: with the answer, the handler's error, or one of `AskTimeoutError`,
+        `AgentDeadError`, `NoHostError`, `UnhandledMessageError`, `AskCycleError`, `MailboxFullError`.
+
+        Raises:
+            NotSerializableError, PayloadTooLargeError: as `tell`.
+        """
+        node = self._node
+        current = CURRENT.get()
+        now = monotonic()
+        timeout_s = node.ask_timeout_s if timeout is None else timeout
+        if timeout_s < 0 or timeout_s != timeout_s:
+            raise ConfigurationError(f"ask(..., timeout={timeout!r}): give seconds, 0 or more")
+        deadline = now + timeout_s
+        chain: tuple[str, ...] = ()
+        if current is not None:
+            inherited = current.deadline
+            if inherited is not None and inherited < deadline:
+                deadline, timeout_s = inherited, max(0.0, inherited - now)
+            chain = _chain(current)
+        reply: Reply[Any] = Reply(str(self._address), deadline, timeout_s, chain, type(message).__name__)
+        if chain and reply.target in chain:
+            reply.fail(AskCycleError((*chain[chain.index(reply.target) :], reply.target)))
+            return reply
+        cell = self._cell
+        if cell is None or cell.state == STOPPED:
+            cell = self._cell = node.directory.find(self._address, self._node_name)
+        envelope = self._envelope(message, reply, current)
+        if cell is None:
+            node.outbound.ask(self._address, self._node_name, envelope, reply)
+        else:
+            self._ask_here(cell, envelope, reply)
+        node.expect(reply, deadline)
+        return reply
+
+    def stop(self) -> Reply[None]:
+        """Let the agent stop after the messages that it has now; resolves when it has stopped.
+
+        An agent that is not alive is stopped already.
+        """
+        cell = self._node.directory.find(self._address, self._node_name, activate=False)
+        deadline = monotonic() + self._node.ask_timeout_s
+        reply: Reply[None] = Reply(str(self._address), deadline, self._node.ask_timeout_s, (), "stop")
+        if cell is None or cell.state == STOPPED:
+            if cell is None and self._node.outbound.stop(self._address, self._node_name, reply):
+                self._node.expect(reply, deadline)
+            else:
+                reply.resolve(None)
+            return reply
+        # Stop has room even in a full mailbox: it is what empties it.
+        cell.mail.append(Envelope(_ActorStop(), reply))
+        if cell.state == STOPPED:
+            cell.bury()
+        elif not cell.scheduled:
+            cell.resume()
+        self._node.expect(reply, deadline)
+        return reply
+
+    def _ask_here(self, cell: Cell, envelope: Envelope, reply: Reply[Any]) -> None:
+        reply._on_cancel = lambda: cell.cancel(envelope)
+        try:
+            if cell.offer(envelope):
+                return
+        except CoveyError:
+            return  # the policy `fail` has failed the reply with the same error
+        self._ask_when_room(cell, envelope, reply)
+
+    def _ask_when_room(self, cell: Cell, envelope: Envelope, reply: Reply[Any]) -> None:
+        """Offer again whenever there is room; the reply's deadline ends it. Bounded like the mailbox."""
+        if len(cell.waiters) >= cell.actor_class.mailbox.capacity:
+            reply.fail(cell.full_error())
+            return
+
+        def offer() -> None:
+            if not reply.done() and not cell.offer(envelope):
+                cell.waiters.append(offer)
+
+        cell.waiters.append(offer)
+
+    def _envelope(self, message: Any, reply: Reply[Any] | None, current: Handling | None) -> Envelope:
+        sender = None if current is None else current.cell.address
+        sink = self._node.sink
+        if sink is None or (current is not None and not may_trace(current)):
+            return Envelope(message, reply, sender)
+        operation = "tell" if reply is None else "ask"
+        context = sink.outgoing(operation, self._address.kind, self._node.name_of(message))
+        return Envelope(message, reply, sender, context, monotonic() if context else 0.0)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AgentRef) and other._address == self._address
+
+    def __hash__(self) -> int:
+        return hash(self._address)
+
+    def __repr__(self) -> str:
+        return f"<AgentRef {self._address}>"
+
+    def __reduce__(self) -> Any:
+        return _restore, (self._node.swarm, str(self._address), self._node_name)
+
+
+def may_trace(current: Handling) -> bool:
+    """Whether what a handler sends can be part of a trace: the decision falls at the root, once.
+
+    Without this test every hop of an unsampled conversation would draw again.
+    """
+    if current.open_spans:
+        return True
+    if current.cell.actor_class.trace == "off":
+        return False
+    envelope = current.envelope
+    return envelope is not None and (envelope is TICK or is_sampled(envelope.context))
+
+
+def _chain(current: Handling) -> tuple[str, ...]:
+    """Agents that wait when the agent being run waits: those before it, and itself if it has no free slot."""
+    cell = current.cell
+    agent_class = cell.actor_class
+    chain = current.chain
+    if agent_class.reentrant or not current.is_async or cell.running < agent_class.concurrency:
+        return chain
+    return (*chain, str(cell.address))[-MAX_CHAIN:]
+
+
+def _restore(swarm: str, address: str, node_name: str) -> AgentRef:
+    from covey.framework.local_node import node_of_swarm
+
+    return AgentRef(node_of_swarm(swarm), Address.parse(address), None, node_name)

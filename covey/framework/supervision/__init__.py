@@ -1,0 +1,1 @@
+"""Supervisors: the spec, the restart rule, and what carries it out."""

@@ -1,0 +1,63 @@
+"""Periodic timers of agents: `@every`."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from covey.framework.cell import Cell
+    from covey.framework.dispatcher import Dispatcher
+    from covey.framework.handlers import Handler
+
+__all__ = ["PeriodicTimer", "next_tick"]
+
+
+def next_tick(first: float, period_s: float, now: float) -> float:
+    """The first of `first`, `first + period_s`, ... that lies after `now`: late ticks are skipped.
+
+    Times are multiples of the period from the first one, so that lateness never adds up to a drift.
+    """
+    if now < first:
+        return first
+    return first + (int((now - first) / period_s) + 1) * period_s
+
+
+class PeriodicTimer:
+    """Posts itself to its agent's system lane every period; at most once at a time."""
+
+    __slots__ = ("_cell", "_dispatcher", "_first", "_handle", "cancelled", "handler", "pending", "period_s")
+
+    def __init__(self, cell: Cell, handler: Handler, period_s: float, dispatcher: Dispatcher) -> None:
+        self._cell = cell
+        self._dispatcher = dispatcher
+        self._handle: asyncio.TimerHandle | None = None
+        self._first = monotonic() + period_s
+        self.handler = handler
+        self.period_s = period_s
+        self.pending = False
+        """Posted and not yet handled: a late agent gets no second tick on top."""
+        self.cancelled = False
+        dispatcher.call(self._arm)
+
+    def cancel(self) -> None:
+        """No tick is handled after this; from any thread."""
+        self.cancelled = True
+        self._dispatcher.call(self._disarm)
+
+    def _disarm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _arm(self) -> None:
+        if not self.cancelled:
+            due = next_tick(self._first, self.period_s, monotonic())
+            self._handle = self._dispatcher.loop.call_at(due, self._fire)
+
+    def _fire(self) -> None:
+        self._arm()
+        if not self.pending:
+            self.pending = True
+            self._cell.post(self)

@@ -1,0 +1,318 @@
+"""`Swarm`: the front door. Wires a node, a transport and observability together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from covey.framework.address import check_key
+from covey.framework.agent import Agent
+from covey.framework.cluster.membership import Peerage
+from covey.framework.dead_letters import DeadLetters
+from covey.framework.errors import ConfigurationError, SwarmFailedError
+from covey.framework.events import Event
+from covey.framework.local_node import adopt
+from covey.framework.node import DEFAULT_ASK_TIMEOUT_S, Node
+from covey.framework.ref import AgentRef
+from covey.framework.supervision.guardian import SupervisorGuardian
+from covey.framework.supervision.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from covey.framework.transport import Transport
+    from covey.transports import EmbeddedServer
+
+__all__ = ["Swarm"]
+
+logger = logging.getLogger("covey.swarm")
+
+STOP_TIMEOUT_S = 5.0
+
+
+class Swarm:
+    """This process's place in a swarm: spawn agents here, talk to agents anywhere.
+
+    Make one with `Swarm.local`, `Swarm.connect` or `Swarm.embedded` and use it as `with` or `async with`
+    (or call `start()` and `stop()`). Agents run on the node's own thread, so all of it works in plain
+    scripts and inside a running event loop alike. Every method may be called from any thread.
+
+    Leaving the `with` block lets agents finish the messages that they have, up to 5 seconds.
+
+    Raises:
+        SwarmFailedError: at the end of the `with` block, when the root supervisor gave up.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        transport: Callable[[], Transport],
+        hosts: Iterable[type[Agent]],
+        node: str | None,
+        weight: int = 1,
+        host_anything: bool = False,
+        ask_timeout_s: float | None = None,
+        trace_ratio: float | None = None,
+        trace_directory: Path | None = None,
+        server: EmbeddedServer | None = None,
+    ) -> None:
+        check_key(name)
+        self.name = name
+        self.node_name = check_key(node or os.environ.get("COVEY_NODE_NAME") or _default_node_name())
+        self._make_transport = transport
+        self._hosts = tuple(hosts)
+        self._weight = weight
+        self._host_anything = host_anything
+        self._ask_timeout_s = _ask_timeout_s(ask_timeout_s)
+        self._trace_ratio = trace_ratio
+        self._trace_directory = trace_directory
+        self._server = server
+        self._node: Node | None = None
+        self._lock = threading.Lock()
+
+    # -- making one --------------------------------------------------------------------------------
+
+    @classmethod
+    def local(cls, name: str = "local", **options: Any) -> Self:
+        """A swarm of this process alone; hosts any agent class that it is asked for."""
+        from covey.transports import MemoryHub, MemoryTransport
+
+        hosts = options.pop("hosts", ())
+        return cls(
+            name,
+            transport=lambda: MemoryTransport(MemoryHub()),
+            hosts=hosts,
+            host_anything=True,
+            **_options(options),
+        )
+
+    @classmethod
+    def connect(
+        cls, url: str | None = None, *, name: str = "covey", hosts: Sequence[type[Agent]] = (), **options: Any
+    ) -> Self:
+        """A node of the swarm `name` on a NATS server.
+
+        `url` defaults to `COVEY_NATS_URL`, else `nats://127.0.0.1:4222`. `hosts` are the kinds that may be
+        placed on this node; they construct without arguments. Options: `node` (this node's name),
+        `weight`, `ask_timeout_s`, `trace_ratio`, `trace_directory`.
+
+        Raises (at start):
+            TransportError: the server cannot be reached.
+            AddressInUseError: the swarm has a node of this name.
+        """
+        from covey.transports import NatsTransport
+
+        address = url or os.environ.get("COVEY_NATS_URL") or "nats://127.0.0.1:4222"
+        return cls(name, transport=lambda: NatsTransport(address), hosts=hosts, **_options(options))
+
+    @classmethod
+    def embedded(cls, *, name: str = "covey", hosts: Sequence[type[Agent]] = (), **options: Any) -> Self:
+        """As `connect`, on a private nats-server that this process starts and ends.
+
+        Other processes join it with `Swarm.connect(swarm.url, name=...)`.
+
+        Raises (at start):
+            ServerNotFoundError: there is no nats-server binary.
+        """
+        from covey.transports import EmbeddedServer, NatsTransport
+
+        server = EmbeddedServer()
+        return cls(
+            name, transport=lambda: NatsTransport(server.url), hosts=hosts, server=server, **_options(options)
+        )
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the node and join the swarm; done by `with`."""
+        from covey.observability import setup
+
+        with self._lock:
+            if self._node is not None:
+                raise ConfigurationError(
+                    "this swarm was started before: make a new one with Swarm.local() or connect()"
+                )
+            if self._server is not None:
+                self._server.start()
+            try:
+                sink = setup(
+                    self.name, self.node_name, ratio=self._trace_ratio, directory=self._trace_directory
+                )
+                node = Node(
+                    self.name,
+                    self.node_name,
+                    transport=self._make_transport(),
+                    hosts=self._hosts,
+                    host_anything=self._host_anything,
+                    weight=self._weight,
+                    sink=sink,
+                    ask_timeout_s=self._ask_timeout_s,
+                )
+                node.start()
+            except BaseException:
+                if self._server is not None:
+                    self._server.stop()
+                raise
+            self._node = node
+        adopt(node)
+        self.traces = "traces: off" if sink is None else sink.destination
+        logger.info("node %s of swarm %s: %s", self.node_name, self.name, self.traces)
+        return self
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Leave the swarm: agents finish what they have, up to the time. Idempotent."""
+        node = self._node
+        if node is None:
+            return
+        node.stop(timeout_s)
+        if node.sink is not None:
+            node.sink.close(1.0)
+        if self._server is not None:
+            self._server.stop()
+
+    drain = stop
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the node has stopped; False when `timeout` seconds passed first.
+
+        Raises:
+            SwarmFailedError: the root supervisor gave up.
+        """
+        node = self._running
+        end = None if timeout is None else monotonic() + timeout
+        # In slices, so that Ctrl-C is served on every platform.
+        while not node.ended.wait(0.5 if end is None else max(0.0, min(0.5, end - monotonic()))):
+            if end is not None and monotonic() >= end:
+                return False
+        if node.failure is not None:
+            raise node.failure
+        return True
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._raise_failure(error)
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+        self._raise_failure(error)
+
+    def _raise_failure(self, error: BaseException | None) -> None:
+        failure = None if self._node is None else self._node.failure
+        if failure is not None and not isinstance(error, SwarmFailedError):
+            raise failure from error
+
+    # -- agents ------------------------------------------------------------------------------------
+
+    def spawn(self, cls: type[Agent], key: str, *args: Any, **kwargs: Any) -> AgentRef:
+        """Start an agent on this node, with arguments for its constructor, which runs in this thread.
+
+        Raises:
+            AddressInUseError: an agent lives at that address.
+            Exception: what the constructor raises.
+        """
+        node = self._running
+        return node.ref_of(node.spawn(cls, key, args, kwargs))
+
+    def agent(self, kind_or_cls: str | type[Agent], key: str) -> AgentRef:
+        """A ref to the agent at that address; a placed agent is activated by its first message."""
+        return self._running.agent(kind_or_cls, key)
+
+    def supervise(self, supervisor: Supervisor) -> SupervisorGuardian:
+        """Start a supervisor and its children on this node."""
+        return self._running.supervise(supervisor)
+
+    def publish(self, topic: str, message: Any) -> Awaitable[None]:
+        """Send a message to every live agent of the swarm that subscribes to the topic; at most once."""
+        return self._running.publish(topic, message)
+
+    # -- what there is -----------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Address of the private nats-server of `Swarm.embedded`."""
+        if self._server is None:
+            raise ConfigurationError("only Swarm.embedded() has a server of its own")
+        return self._server.url
+
+    def nodes(self) -> tuple[Peerage, ...]:
+        """The live nodes as this one sees them, itself included, by name."""
+        return self._running.presence.members
+
+    def wait_for_nodes(self, count: int, timeout: float = 10.0) -> bool:
+        """Block until the swarm has at least `count` nodes; False when the time passed first."""
+        node, end = self._running, monotonic() + timeout
+        changed = threading.Event()
+        node.on_event(lambda _event: changed.set())
+        while len(node.presence.members) < count:
+            if not changed.wait(max(0.0, end - monotonic())):
+                return len(node.presence.members) >= count
+            changed.clear()
+        return True
+
+    def dead_letters(self) -> DeadLetters:
+        """What could not be delivered or handled on this node, with reasons; `len()` counts all."""
+        return self._running.dead_letters
+
+    def on_event(self, listener: Callable[[Event], None]) -> None:
+        """Call the listener with every event of this node, on the thread where it happens: be quick."""
+        self._running.on_event(listener)
+
+    @property
+    def handled(self) -> int:
+        """Messages that agents of this node have handled so far."""
+        return self._running.handled
+
+    @property
+    def _running(self) -> Node:
+        if self._node is None:
+            raise ConfigurationError(
+                "the swarm is not started: use `with Swarm...() as swarm:`, or call start()"
+            )
+        return self._node
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    allowed = {"node", "weight", "ask_timeout_s", "trace_ratio", "trace_directory"}
+    unknown = sorted(set(options) - allowed)
+    if unknown:
+        raise ConfigurationError(
+            f"unknown option {', '.join(unknown)}: choose from {', '.join(sorted(allowed))}"
+        )
+    return {"node": None, **options}
+
+
+def _ask_timeout_s(given: float | None) -> float:
+    if given is not None:
+        return given
+    text = os.environ.get("COVEY_ASK_TIMEOUT_S")
+    if text is None:
+        return DEFAULT_ASK_TIMEOUT_S
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise ConfigurationError(f"COVEY_ASK_TIMEOUT_S={text!r}: give seconds, more than 0")
+    return value
+
+
+def _default_node_name() -> str:
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(2)}"

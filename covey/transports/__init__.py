@@ -1,0 +1,8 @@
+"""How frames move between nodes: in one process, over NATS, and the private server for it."""
+
+from covey.transports.embedded import EmbeddedServer
+from covey.transports.memory import MemoryHub, MemoryTransport
+from covey.transports.nats import NatsTransport
+from covey.transports.server_binary import find_server_binary
+
+__all__ = ["EmbeddedServer", "MemoryHub", "MemoryTransport", "NatsTransport", "find_server_binary"]

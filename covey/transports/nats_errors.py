@@ -1,0 +1,108 @@
+"""What nats-py says, in Covey's errors: the server, what is wrong and the next step, never a password."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Iterable, Sequence
+
+import nats.errors
+
+from covey.framework.errors import CoveyError, PermissionDeniedError, TransportError
+
+__all__ = ["connect_error", "is_link_trouble", "redacted", "reported_error", "split_servers"]
+
+_SCHEMES = ("nats", "tls", "ws", "wss")
+_USERINFO = re.compile(r"[^/,\s]*@")
+_DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
+_START_ONE = "is a nats-server running there? Try nats-server -p 4222, or Swarm.embedded()"
+
+
+def split_servers(url: str) -> list[str]:
+    """The servers of a comma-separated list of URLs.
+
+    Raises:
+        TransportError: one is no NATS URL.
+    """
+    servers = [server.strip() for server in url.split(",")]
+    for server in servers:
+        scheme, found, _ = server.partition("://")
+        if not server or (found and scheme not in _SCHEMES):
+            raise _no_url(redacted(url))
+    return servers
+
+
+def redacted(url: str) -> str:
+    """The URL without user, password or token."""
+    return _USERINFO.sub("", url)
+
+
+def connect_error(url: str, problems: Sequence[BaseException], timeout_s: float) -> TransportError:
+    """Why no server of the URL took us; `problems` in the order in which they happened."""
+    shown = redacted(url)
+    # A timeout of ours only ends the attempt; what happened before it says more.
+    telling = [problem for problem in problems if not isinstance(problem, TimeoutError)] or problems
+    problem = telling[-1]
+    if isinstance(problem, UnicodeError) or "connect url" in str(problem):
+        return _no_url(shown)
+    return TransportError(f"cannot connect to {shown}: {_reason(problem, timeout_s)}")
+
+
+def _no_url(shown: str) -> TransportError:
+    return TransportError(f"{shown!r} is no NATS URL: write nats://host:4222, or several joined by commas")
+
+
+def _reason(problem: BaseException, timeout_s: float) -> str:
+    text = str(problem).lower()
+    match problem:
+        case socket.gaierror():
+            return "its host name cannot be resolved: check the spelling and the network"
+        case ssl.SSLError():
+            return f"TLS failed ({problem}): check the server's certificate and its name"
+        case ConnectionRefusedError():
+            return f"the connection was refused: {_START_ONE}"
+        case asyncio.TimeoutError():
+            return f"no NATS server answered within {timeout_s:.3g} s: {_START_ONE}"
+        case _ if _is_refusal(problem):
+            return (
+                "the server refused our credentials: put the right ones into the URL "
+                "(nats://user:password@host:4222), or see the server's authorization settings"
+            )
+        case _ if "info message" in text or isinstance(problem, ValueError):  # a first line without end, say
+            return f"something answers there, but it is no NATS server: check the port; {_START_ONE}"
+        case OSError():
+            return f"{problem.strerror or problem}: {_START_ONE}"
+    return f"{text.removeprefix('nats: ') or type(problem).__name__}: see the server's log"
+
+
+def is_link_trouble(problem: Exception) -> bool:
+    """Whether this only says that the link is down, which `on_link` reports anyway."""
+    trouble = (OSError, asyncio.TimeoutError, nats.errors.StaleConnectionError, nats.errors.ProtocolError)
+    return isinstance(problem, trouble)
+
+
+def reported_error(url: str, problem: Exception, subjects: Iterable[str]) -> CoveyError:
+    """An error that the server or nats-py reports while we are connected.
+
+    nats-py tells of a refused subject in lower case: `subjects` are those it may have been.
+    """
+    denied = _DENIED.search(str(problem).lower())
+    if denied is not None:
+        action, lowered = denied.groups()
+        subject = next((subject for subject in subjects if subject.lower() == lowered), lowered)
+        verb = "publishing to it" if action == "publish" else "subscribing to it"
+        return PermissionDeniedError(subject, f"{verb} is denied on {redacted(url)}")
+    if isinstance(problem, nats.errors.SlowConsumerError):
+        return TransportError(
+            f"frames on {problem.subject} were dropped: the node takes them more slowly than they come"
+        )
+    if _is_refusal(problem):
+        return connect_error(url, [problem], 0.0)
+    return TransportError(f"{redacted(url)} reports: {str(problem).removeprefix('nats: ')}")
+
+
+def _is_refusal(problem: BaseException) -> bool:
+    text = str(problem).lower()
+    return "authorization" in text or "authentication" in text

@@ -1,0 +1,1 @@
+"""The demo swarm: agents that watch, repair and verify real processes."""

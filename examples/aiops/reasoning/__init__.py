@@ -1,0 +1,1 @@
+"""Pure reasoning: forecasts, verdicts, causes and remedies."""

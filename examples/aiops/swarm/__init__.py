@@ -1,0 +1,1 @@
+"""The agents and the node processes that they live on."""

@@ -1,0 +1,1 @@
+"""Outside the swarm: the services, what breaks them, and the witness that judges."""
