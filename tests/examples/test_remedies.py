@@ -11,7 +11,9 @@ from examples.aiops.world.vitals import Vitals, VitalsProbe
 from examples.aiops.world.ward_client import Ward, order
 from tests.examples.world import eventually, processes_of, tell_fault
 
-WELL = Vitals("api", 0.0, up=1, alive=1, latency_ms=1, cpu_percent=0, rss_mb=15, folder_mb=0, children=0)
+WELL = Vitals(
+    "api", 0.0, up=1, alive=1, running=1, latency_ms=1, cpu_percent=0, rss_mb=15, folder_mb=0, children=0
+)
 
 
 @pytest.fixture(scope="module")

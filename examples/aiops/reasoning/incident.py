@@ -9,7 +9,7 @@ from enum import StrEnum
 
 __all__ = ["DECISIVE", "Attempt", "Incident", "IncidentBook", "IncidentState", "WrongStateError"]
 
-DECISIVE = frozenset({"alive:low", "rss_mb:high", "folder_mb:high", "cpu_percent:high"})
+DECISIVE = frozenset({"alive:low", "running:low", "rss_mb:high", "folder_mb:high", "cpu_percent:high"})
 """Symptoms that say enough by themselves, so that nobody waits for others."""
 
 

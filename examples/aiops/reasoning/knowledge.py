@@ -24,9 +24,15 @@ _SHOWS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "leak": {"rss_mb:high": 0.95, "latency_ms:high": 0.2, "up:low": 0.2},
         "spin": {"cpu_percent:high": 0.95, "up:low": 0.8, "latency_ms:high": 0.8},
-        "slow": {"latency_ms:high": 0.95, "up:low": 0.15},
-        "hang": {"up:low": 0.95, "latency_ms:high": 0.9},
-        "crash": {"alive:low": 0.98, "up:low": 0.95, "rss_mb:low": 0.9, "latency_ms:high": 0.8},
+        "slow": {"latency_ms:high": 0.95, "up:low": 0.8},
+        "hang": {"running:low": 0.98, "up:low": 0.95, "latency_ms:high": 0.9},
+        "crash": {
+            "alive:low": 0.98,
+            "running:low": 0.95,
+            "up:low": 0.95,
+            "rss_mb:low": 0.9,
+            "latency_ms:high": 0.8,
+        },
         "fill": {"folder_mb:high": 0.95, "up:low": 0.2, "latency_ms:high": 0.05},
     }
 )

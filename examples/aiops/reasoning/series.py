@@ -79,6 +79,7 @@ PATIENT_TRAITS: Mapping[str, MetricTraits] = MappingProxyType(
         "latency_ms": MetricTraits("latency_ms", 3.0, 155.0, 190.0, ceiling=200.0, patience=3),
         "up": MetricTraits("up", **_LIVENESS, patience=2, recovery=2),  # type: ignore[arg-type]
         "alive": MetricTraits("alive", **_LIVENESS, patience=1, recovery=2),  # type: ignore[arg-type]
+        "running": MetricTraits("running", **_LIVENESS, patience=2, recovery=2),  # type: ignore[arg-type]
         "cpu_percent": MetricTraits("cpu_percent", 4.0, 40.0, 70.0, ceiling=85.0, patience=2),
         "rss_mb": MetricTraits("rss_mb", 1.0, 10.0, 30.0, floor=1.0, patience=2),
         "folder_mb": MetricTraits("folder_mb", 0.5, 6.0, 15.0, patience=2),

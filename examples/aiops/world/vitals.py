@@ -33,6 +33,8 @@ class Vitals:
     """1.0 when `GET /` was answered with 200 in time, else 0.0."""
     alive: float
     """1.0 when the process exists (a stopped one does, a zombie does not)."""
+    running: float
+    """1.0 when the process exists and the kernel lets it run, 0.0 when it is stopped (or gone)."""
     latency_ms: float
     """Time to the status line; the timeout when there was no answer in time or nobody to answer."""
     cpu_percent: float
@@ -86,6 +88,7 @@ class VitalsProbe:
             at=at,
             up=float(status == 200),
             alive=float(bool(processes)),
+            running=float(bool(processes) and not _is_stopped(processes[0])),
             latency_ms=latency_s * 1e3,
             cpu_percent=self._cpu_percent(cpu_s),
             rss_mb=rss_bytes / MB,
@@ -154,6 +157,13 @@ def folder_bytes(folder: Path) -> int:
     except FileNotFoundError:
         return total
     return total
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return True  # it ended while being looked at
 
 
 def _tree(pid: int | None) -> list[psutil.Process]:

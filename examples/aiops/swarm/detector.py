@@ -1,0 +1,100 @@
+"""Detectors: one for each series; an anomaly is when reality leaves the forecast's band."""
+
+from __future__ import annotations
+
+from covey import Agent, CoveyError, every, handles
+
+from ..reasoning.band import SeriesDetector, Verdict
+from ..reasoning.baseline import Forecast
+from ..reasoning.series import traits_of
+from .messages import Anomaly, Crash, Prediction, Reading, Relearn, VerdictNews, Window
+from .surroundings import DESK
+
+__all__ = ["Detector"]
+
+FORECAST_TIMEOUT_S = 0.3
+REMIND_S = 2.0
+"""While an episode lasts, the centre is told again this often: it may have crashed and forgotten."""
+
+
+class Detector(Agent):
+    """Judges the series that is its key, `patient.metric`, one value at a time.
+
+    The forecast comes from the torch model on whichever node runs it; while that has nothing to say (too
+    little history, still loading, its node gone) the robust baseline decides.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._patient, _, self._metric = self.key.rpartition(".")
+        self._traits = traits_of(self._metric, host=self._patient == "host")
+        self._series = SeriesDetector(self._traits)
+        self._told_at = 0.0
+        self._torch = self._baseline = 0
+
+    @handles
+    async def judge(self, reading: Reading) -> None:
+        verdict = self._series.observe(reading.value, reading.at, await self._forecast())
+        self._torch += verdict.decided_by == "torch"
+        self._baseline += verdict.decided_by == "baseline"
+        if self._patient == "host":
+            return  # counted and judged, but nobody repairs the machine itself
+        if verdict.event == "anomaly":
+            self._report(verdict, over=False)
+        elif verdict.event == "recovered":
+            self._report(verdict, over=True)
+        elif self._series.in_episode and reading.at - self._told_at >= REMIND_S:
+            self._report(verdict, over=False)
+
+    async def _forecast(self) -> Forecast | None:
+        if not self._series.wants_forecast:
+            return None
+        window = Window(
+            series=self.key,
+            values=self._series.history(),
+            unit=self._traits.unit,
+            calm=self._series.is_calm,
+        )
+        try:
+            answer = await self.agent("forecaster", "main").ask(window, timeout=FORECAST_TIMEOUT_S)
+        except CoveyError:
+            return None  # the baseline covers; the report counts how often
+        if not isinstance(answer, Prediction) or not answer.known:
+            return None
+        return Forecast(answer.mean, answer.scale)
+
+    def _report(self, verdict: Verdict, *, over: bool) -> None:
+        self._told_at = verdict.at_s
+        anomaly = Anomaly(
+            patient=self._patient,
+            metric=self._metric,
+            direction=verdict.direction or "",
+            decided_by=verdict.decided_by or "baseline",
+            severity=verdict.severity,
+            at=verdict.at_s,
+            over=over,
+        )
+        # The trace of an incident begins with the reading that showed it.
+        with self.span(
+            f"anomaly {self._metric}",
+            new_trace=not over,
+            start_time_s=verdict.at_s,
+            patient=self._patient,
+            severity=round(verdict.severity, 2),
+            decided_by=anomaly.decided_by,
+        ):
+            self.agent("decision_centre", "main").tell(anomaly)
+
+    @handles
+    def relearn(self, _relearn: Relearn) -> None:
+        self._series.reset()
+
+    @handles
+    def crash(self, _crash: Crash) -> None:
+        raise RuntimeError("an injected crash: its supervisor restarts it")
+
+    @every(1.0)
+    def count(self) -> None:
+        if self._torch or self._baseline:
+            self.agent(*DESK).tell(VerdictNews(torch=self._torch, baseline=self._baseline))
+            self._torch = self._baseline = 0

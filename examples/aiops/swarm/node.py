@@ -1,0 +1,102 @@
+"""A node process of the demo: `python -m examples.aiops.swarm.node URL SWARM NAME`.
+
+It ends when it is told to (SIGTERM) or when its stdin closes, which is when the demo's process is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from covey import Agent, Swarm, every
+from covey.framework.events import AgentFailed, AgentRestarted, Event
+
+from .decision_centre import DecisionCentre
+from .detector import Detector
+from .messages import CrashNews, NodeNews
+from .monitor import HostMonitor, Monitor
+from .repairer import Repairer
+from .surroundings import DESK, surroundings
+
+__all__ = ["HOSTED", "Reporter", "main"]
+
+HOSTED: tuple[type[Agent], ...] = (Monitor, HostMonitor, Detector, DecisionCentre, Repairer)
+DRAIN_S = 1.0
+
+
+class Reporter(Agent):
+    """Tells the desk twice a second how its node is."""
+
+    trace = "off"
+
+    def __init__(self, swarm: Swarm) -> None:
+        super().__init__()
+        self._swarm = swarm
+
+    @every(0.5)
+    def report(self) -> None:
+        own = next(node for node in self._swarm.nodes() if node.name == self.key)
+        news = NodeNews(
+            node=self.key,
+            pid=os.getpid(),
+            agents=own.agents,
+            messages=self._swarm.handled,
+            dead_letters=len(self._swarm.dead_letters()),
+        )
+        self.agent(*DESK).tell(news)
+
+
+def _forward_crashes(swarm: Swarm, node: str) -> None:
+    desk = swarm.agent(*DESK)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, AgentFailed):
+            error = f"{type(event.error).__name__}: {event.error}"[:200]
+            desk.tell(CrashNews(address=event.address, node=node, error=error, down_s=-1.0, at=time.time()))
+        elif isinstance(event, AgentRestarted):
+            news = CrashNews(address=event.address, node=node, error="", down_s=event.down_s, at=time.time())
+            desk.tell(news)
+
+    swarm.on_event(listen)
+
+
+def main(url: str, swarm_name: str, node: str, traces: str) -> None:
+    """Run until told to end."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    hosts = list(HOSTED)
+    if surroundings().torch:
+        from .forecaster_agent import Forecaster, load_torch_early
+
+        hosts.append(Forecaster)
+        load_torch_early()
+    told_to_end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told_to_end.set())
+    threading.Thread(target=_watch_parent, args=(told_to_end,), daemon=True, name="parent watch").start()
+    ratio = None if "COVEY_TRACE_RATIO" in os.environ else 1.0
+    swarm = Swarm.connect(
+        url, name=swarm_name, node=node, hosts=hosts, trace_ratio=ratio, trace_directory=Path(traces)
+    )
+    swarm.start()
+    try:
+        swarm.spawn(Reporter, node, swarm)
+        _forward_crashes(swarm, node)
+        print(f"ready; {swarm.traces}", flush=True)
+        told_to_end.wait()  # its owner is the demo: the pipe on stdin ends with it
+    finally:
+        swarm.stop(DRAIN_S)
+
+
+def _watch_parent(told_to_end: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    told_to_end.set()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
