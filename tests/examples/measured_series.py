@@ -8,13 +8,22 @@ from collections.abc import Callable, Iterator
 from examples.aiops.reasoning.series import Direction
 
 PERIOD_S = 0.2
-LEVELS = {"latency_ms": 2.0, "up": 1.0, "alive": 1.0, "cpu_percent": 1.0, "rss_mb": 14.0, "folder_mb": 1.0}
+LEVELS = {
+    "latency_ms": 2.0,
+    "up": 1.0,
+    "alive": 1.0,
+    "running": 1.0,
+    "cpu_percent": 1.0,
+    "rss_mb": 14.0,
+    "folder_mb": 1.0,
+}
 
 FAULTS: dict[str, tuple[str, Direction, Callable[[float, int], float]]] = {
     "leak": ("rss_mb", "high", lambda level, n: level + min(5.0 * n, 150.0)),
     "spin": ("cpu_percent", "high", lambda level, n: 55.0 if n == 1 else 98.0),
     "slow": ("latency_ms", "high", lambda level, n: 250.0),
-    "hang": ("up", "low", lambda level, n: 0.0),
+    "hang": ("running", "low", lambda level, n: 0.0),
+    "silent": ("up", "low", lambda level, n: 0.0),
     "crash": ("alive", "low", lambda level, n: 0.0),
     "vanished": ("rss_mb", "low", lambda level, n: 0.0),
     "fill": ("folder_mb", "high", lambda level, n: level + min(4.0 * n, 80.0)),
@@ -26,7 +35,7 @@ def noise(metric: str, seed: int) -> Iterator[float]:
     rng = random.Random(f"{metric}-{seed}")
     level, spike_left, height = LEVELS[metric], 0, 0.0
     while True:
-        if metric in ("up", "alive"):
+        if metric in ("up", "alive", "running"):
             yield 1.0
             continue
         if metric in ("latency_ms", "cpu_percent"):

@@ -162,9 +162,12 @@ MEASURED = {
         "kill_child",
         lambda n: {"up": 0.0, "latency_ms": 206.0, "cpu_percent": 50.0 if n == 1 else 97.0},
     ),
-    "slow": ("restart", lambda n: {"latency_ms": 250.0}),
-    "hang": ("resume", lambda n: {"up": 0.0, "latency_ms": 250.0}),
-    "crash": ("restart", lambda n: {"up": 0.0, "alive": 0.0, "rss_mb": 0.0, "latency_ms": 250.0}),
+    "slow": ("restart", lambda n: {"up": 0.0, "latency_ms": 250.0}),
+    "hang": ("resume", lambda n: {"running": 0.0, "up": 0.0, "latency_ms": 250.0}),
+    "crash": (
+        "restart",
+        lambda n: {"up": 0.0, "alive": 0.0, "running": 0.0, "rss_mb": 0.0, "latency_ms": 250.0},
+    ),
     "fill": ("free_folder", lambda n: {"folder_mb": 1.0 + 4.0 * n, "up": 1.0 if n < 13 else 0.0}),
 }
 
