@@ -46,7 +46,7 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
         self._direct: dict[bytes, Deliver] = {}
         self._refusals: list[Exception] = []
         self._servers = 0
-        self._open = False
+        self._opening = self._open = False
 
     async def open(self, url: str, *, name: str, inbox_prefix: str, timeout_s: float) -> None:
         """Connect to the first server of a comma-separated list that takes us.
@@ -55,7 +55,7 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
             TransportError: none did within the time.
         """
         servers = split_servers(url)
-        self._servers = len(servers)
+        self._servers, self._opening = len(servers), True
         try:
             async with asyncio.timeout(timeout_s):
                 await self.connect(
@@ -78,7 +78,7 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
             if isinstance(problem, Exception):
                 raise connect_error(url, [*self._refusals, problem], timeout_s) from problem
             raise
-        self._open = True
+        self._open, self._opening = True, False
 
     async def deliver(self, subject: str, callback: Deliver) -> None:
         """Subscribe, and call back with each payload in order."""
@@ -113,7 +113,7 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
 
     async def end(self, timeout_s: float) -> None:
         """Close within the time, also while the server is gone or does not read. Never raises."""
-        self._open = False
+        self._open = self._opening = False
         if not self.is_connected:
             # What is left would be written to a dead socket, where close() fails half-way.
             self._pending: list[bytes] = []
@@ -144,10 +144,10 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
     async def _report(self, problem: Exception) -> None:
         if self._open:
             self._on_error(problem)
-            return
-        self._refusals.append(problem)
-        if len(self._refusals) >= self._servers:
-            raise problem  # out of connect(), which would try again for ever
+        elif self._opening:
+            self._refusals.append(problem)
+            if len(self._refusals) >= self._servers:
+                raise problem  # out of connect(), which would try again for ever
 
     async def _disconnected(self) -> None:
         if self._open:

@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
 
 import nats.errors
 
@@ -18,6 +19,10 @@ _SCHEMES = ("nats", "tls", "ws", "wss")
 _USERINFO = re.compile(r"[^/,\s]*@")
 _DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 _START_ONE = "is a nats-server running there? Try nats-server -p 4222, or Swarm.embedded()"
+_CREDENTIALS = (
+    "the server refused our credentials: put the right ones into the URL "
+    "(nats://user:password@host:4222), or see the server's authorization settings"
+)
 
 
 def split_servers(url: str) -> list[str]:
@@ -27,11 +32,17 @@ def split_servers(url: str) -> list[str]:
         TransportError: one is no NATS URL.
     """
     servers = [server.strip() for server in url.split(",")]
-    for server in servers:
-        scheme, found, _ = server.partition("://")
-        if not server or (found and scheme not in _SCHEMES):
-            raise _no_url(redacted(url))
+    if not all(_is_nats_url(server) for server in servers):
+        raise _no_url(redacted(url))
     return servers
+
+
+def _is_nats_url(server: str) -> bool:
+    try:
+        parts = urlsplit(server if "://" in server else f"nats://{server}")
+        return parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or too large
+        return False
 
 
 def redacted(url: str) -> str:
@@ -45,7 +56,7 @@ def connect_error(url: str, problems: Sequence[BaseException], timeout_s: float)
     # A timeout of ours only ends the attempt; what happened before it says more.
     telling = [problem for problem in problems if not isinstance(problem, TimeoutError)] or problems
     problem = telling[-1]
-    if isinstance(problem, UnicodeError) or "connect url" in str(problem):
+    if isinstance(problem, UnicodeError):  # a host name that cannot be one
         return _no_url(shown)
     return TransportError(f"cannot connect to {shown}: {_reason(problem, timeout_s)}")
 
@@ -66,10 +77,7 @@ def _reason(problem: BaseException, timeout_s: float) -> str:
         case asyncio.TimeoutError():
             return f"no NATS server answered within {timeout_s:.3g} s: {_START_ONE}"
         case _ if _is_refusal(problem):
-            return (
-                "the server refused our credentials: put the right ones into the URL "
-                "(nats://user:password@host:4222), or see the server's authorization settings"
-            )
+            return _CREDENTIALS
         case _ if "info message" in text or isinstance(problem, ValueError):  # a first line without end, say
             return f"something answers there, but it is no NATS server: check the port; {_START_ONE}"
         case OSError():
@@ -99,7 +107,7 @@ def reported_error(url: str, problem: Exception, subjects: Iterable[str]) -> Cov
             f"frames on {problem.subject} were dropped: the node takes them more slowly than they come"
         )
     if _is_refusal(problem):
-        return connect_error(url, [problem], 0.0)
+        return TransportError(f"{redacted(url)}: {_CREDENTIALS}")
     return TransportError(f"{redacted(url)} reports: {str(problem).removeprefix('nats: ')}")
 
 
