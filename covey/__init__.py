@@ -9,69 +9,47 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from covey.agents.decision_agent import DecisionAgent as DecisionAgent
-    from covey.framework.agent import Agent as Agent
-    from covey.framework.errors import AddressInUseError as AddressInUseError
-    from covey.framework.errors import AgentDeadError as AgentDeadError
-    from covey.framework.errors import AskCancelledError as AskCancelledError
-    from covey.framework.errors import AskCycleError as AskCycleError
-    from covey.framework.errors import AskTimeoutError as AskTimeoutError
-    from covey.framework.errors import BlockingCallError as BlockingCallError
-    from covey.framework.errors import ConfigurationError as ConfigurationError
-    from covey.framework.errors import CoveyError as CoveyError
-    from covey.framework.errors import MailboxFullError as MailboxFullError
-    from covey.framework.errors import MessageTypeError as MessageTypeError
-    from covey.framework.errors import NoHostError as NoHostError
-    from covey.framework.errors import NotSerializableError as NotSerializableError
-    from covey.framework.errors import PayloadTooLargeError as PayloadTooLargeError
-    from covey.framework.errors import PermissionDeniedError as PermissionDeniedError
-    from covey.framework.errors import Reject as Reject
-    from covey.framework.errors import RemoteError as RemoteError
-    from covey.framework.errors import SchemaChangedError as SchemaChangedError
-    from covey.framework.errors import ServerNotFoundError as ServerNotFoundError
-    from covey.framework.errors import SwarmFailedError as SwarmFailedError
-    from covey.framework.errors import TransportError as TransportError
-    from covey.framework.errors import UndecodableError as UndecodableError
-    from covey.framework.errors import UnhandledMessageError as UnhandledMessageError
-    from covey.framework.handlers import every as every
-    from covey.framework.handlers import handles as handles
-    from covey.framework.handlers import subscribes as subscribes
-    from covey.framework.mailbox import Mailbox as Mailbox
-    from covey.framework.messages.message import field as field
-    from covey.framework.messages.message import message as message
-    from covey.framework.ref import AgentRef as AgentRef
-    from covey.framework.reply import Reply as Reply
-    from covey.framework.supervision.restart import Backoff as Backoff
-    from covey.framework.supervision.supervisor import Child as Child
-    from covey.framework.supervision.supervisor import Supervisor as Supervisor
+    from covey.agents import DecisionAgent as DecisionAgent
+    from covey.framework import AddressInUseError as AddressInUseError
+    from covey.framework import Agent as Agent
+    from covey.framework import AgentDeadError as AgentDeadError
+    from covey.framework import AgentRef as AgentRef
+    from covey.framework import AskCancelledError as AskCancelledError
+    from covey.framework import AskCycleError as AskCycleError
+    from covey.framework import AskTimeoutError as AskTimeoutError
+    from covey.framework import Backoff as Backoff
+    from covey.framework import BlockingCallError as BlockingCallError
+    from covey.framework import Child as Child
+    from covey.framework import ConfigurationError as ConfigurationError
+    from covey.framework import CoveyError as CoveyError
+    from covey.framework import Mailbox as Mailbox
+    from covey.framework import MailboxFullError as MailboxFullError
+    from covey.framework import MessageTypeError as MessageTypeError
+    from covey.framework import NoHostError as NoHostError
+    from covey.framework import NotSerializableError as NotSerializableError
+    from covey.framework import PayloadTooLargeError as PayloadTooLargeError
+    from covey.framework import PermissionDeniedError as PermissionDeniedError
+    from covey.framework import Reject as Reject
+    from covey.framework import RemoteError as RemoteError
+    from covey.framework import Reply as Reply
+    from covey.framework import SchemaChangedError as SchemaChangedError
+    from covey.framework import ServerNotFoundError as ServerNotFoundError
+    from covey.framework import Supervisor as Supervisor
+    from covey.framework import SwarmFailedError as SwarmFailedError
+    from covey.framework import TransportError as TransportError
+    from covey.framework import UndecodableError as UndecodableError
+    from covey.framework import UnhandledMessageError as UnhandledMessageError
+    from covey.framework import every as every
+    from covey.framework import field as field
+    from covey.framework import handles as handles
+    from covey.framework import message as message
+    from covey.framework import subscribes as subscribes
     from covey.swarm import Swarm as Swarm
 
 __version__ = "0.1.0"
 
-_ERRORS = (
-    "AddressInUseError AgentDeadError AskCancelledError AskCycleError AskTimeoutError BlockingCallError "
-    "ConfigurationError CoveyError MailboxFullError MessageTypeError NoHostError NotSerializableError "
-    "PayloadTooLargeError PermissionDeniedError Reject RemoteError SchemaChangedError ServerNotFoundError "
-    "SwarmFailedError TransportError UndecodableError UnhandledMessageError"
-)
-
-_HOME = {
-    "Agent": "covey.framework.agent",
-    "AgentRef": "covey.framework.ref",
-    "Backoff": "covey.framework.supervision.restart",
-    "Child": "covey.framework.supervision.supervisor",
-    "DecisionAgent": "covey.agents.decision_agent",
-    "Mailbox": "covey.framework.mailbox",
-    "Reply": "covey.framework.reply",
-    "Supervisor": "covey.framework.supervision.supervisor",
-    "Swarm": "covey.swarm",
-    "every": "covey.framework.handlers",
-    "field": "covey.framework.messages.message",
-    "handles": "covey.framework.handlers",
-    "message": "covey.framework.messages.message",
-    "subscribes": "covey.framework.handlers",
-    **dict.fromkeys(_ERRORS.split(), "covey.framework.errors"),
-}
+_HOME = {"DecisionAgent": "covey.agents", "Swarm": "covey.swarm"}
+"""Where the names live that are not of the framework."""
 
 __all__ = [
     "AddressInUseError",
@@ -114,10 +92,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
+    if name not in __all__:
         raise AttributeError(f"module 'covey' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
+    value = getattr(importlib.import_module(_HOME.get(name, "covey.framework")), name)
     globals()[name] = value
     return value
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from covey.framework.address import check_key
 from covey.framework.agent import Agent
 from covey.framework.cluster.membership import Peerage
+from covey.framework.cluster.presence import JOIN_S
 from covey.framework.dead_letters import DeadLetters
 from covey.framework.errors import ConfigurationError, SwarmFailedError
 from covey.framework.events import Event
@@ -58,7 +59,7 @@ class Swarm:
         hosts: Iterable[type[Agent]],
         node: str | None,
         weight: int = 1,
-        host_anything: bool = False,
+        alone: bool = False,
         ask_timeout_s: float | None = None,
         trace_ratio: float | None = None,
         trace_directory: Path | None = None,
@@ -70,7 +71,7 @@ class Swarm:
         self._make_transport = transport
         self._hosts = tuple(hosts)
         self._weight = weight
-        self._host_anything = host_anything
+        self._alone = alone  # nobody else can be on its transport: hosts anything, and waits for nobody
         self._ask_timeout_s = _ask_timeout_s(ask_timeout_s)
         self._trace_ratio = trace_ratio
         self._trace_directory = trace_directory
@@ -90,7 +91,7 @@ class Swarm:
             name,
             transport=lambda: MemoryTransport(MemoryHub()),
             hosts=hosts,
-            host_anything=True,
+            alone=True,
             **_options(options),
         )
 
@@ -142,22 +143,24 @@ class Swarm:
                 )
             if self._server is not None:
                 self._server.start()
+            sink = None
             try:
-                sink = setup(
-                    self.name, self.node_name, ratio=self._trace_ratio, directory=self._trace_directory
-                )
+                sink = setup(self.name, self.node_name, ratio=self._trace_ratio, directory=self._traces_to())
                 node = Node(
                     self.name,
                     self.node_name,
                     transport=self._make_transport(),
                     hosts=self._hosts,
-                    host_anything=self._host_anything,
+                    host_anything=self._alone,
                     weight=self._weight,
+                    listen_s=0.0 if self._alone else JOIN_S,
                     sink=sink,
                     ask_timeout_s=self._ask_timeout_s,
                 )
                 node.start()
             except BaseException:
+                if sink is not None:
+                    sink.close(0.0)
                 if self._server is not None:
                     self._server.stop()
                 raise
@@ -166,6 +169,10 @@ class Swarm:
         self.traces = "traces: off" if sink is None else sink.destination
         logger.info("node %s of swarm %s: %s", self.node_name, self.name, self.traces)
         return self
+
+    def _traces_to(self) -> Path | None:
+        directory = os.environ.get("COVEY_TRACE_DIR")
+        return self._trace_directory or (Path(directory) if directory else None)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Leave the swarm: agents finish what they have, up to the time. Idempotent."""
@@ -217,7 +224,7 @@ class Swarm:
     def _raise_failure(self, error: BaseException | None) -> None:
         failure = None if self._node is None else self._node.failure
         if failure is not None and not isinstance(error, SwarmFailedError):
-            raise failure from error
+            raise failure  # its cause is the child's error; one of the block becomes its context
 
     # -- agents ------------------------------------------------------------------------------------
 
@@ -260,12 +267,19 @@ class Swarm:
         """Block until the swarm has at least `count` nodes; False when the time passed first."""
         node, end = self._running, monotonic() + timeout
         changed = threading.Event()
-        node.on_event(lambda _event: changed.set())
-        while len(node.presence.members) < count:
-            if not changed.wait(max(0.0, end - monotonic())):
-                return len(node.presence.members) >= count
-            changed.clear()
-        return True
+
+        def note(_event: Event) -> None:
+            changed.set()
+
+        node.on_event(note)
+        try:
+            while len(node.presence.members) < count:
+                if not changed.wait(max(0.0, end - monotonic())):
+                    return len(node.presence.members) >= count
+                changed.clear()
+            return True
+        finally:
+            node.remove_listener(note)
 
     def dead_letters(self) -> DeadLetters:
         """What could not be delivered or handled on this node, with reasons; `len()` counts all."""
@@ -301,6 +315,8 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
 
 def _ask_timeout_s(given: float | None) -> float:
     if given is not None:
+        if not 0 < given < 1e9:
+            raise ConfigurationError(f"ask_timeout_s={given!r}: give seconds, more than 0")
         return given
     text = os.environ.get("COVEY_ASK_TIMEOUT_S")
     if text is None:
@@ -309,7 +325,7 @@ def _ask_timeout_s(given: float | None) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not value > 0:
+    if not 0 < value < 1e9:
         raise ConfigurationError(f"COVEY_ASK_TIMEOUT_S={text!r}: give seconds, more than 0")
     return value
 

@@ -14,7 +14,7 @@ import covey
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "covey"
-ROOMS = ("covey.framework", "covey.transports", "covey.agents", "covey.observability", "covey.testing")
+ROOMS = ("covey.framework", "covey.transports", "covey.agents", "covey.observability")
 NAMED_BY_THE_OWNER = {"framework", "transports", "agents", "observability", "tests", "examples"}
 PROMISED = {
     *("Agent", "DecisionAgent", "Supervisor", "Child", "Backoff", "Mailbox", "Swarm"),

@@ -29,6 +29,8 @@ class DecisionAgent(Agent):
     period_s: ClassVar[float | None] = None
     """Seconds from one cycle to the next; None: only messages drive it."""
 
+    _tick: ClassVar[Any] = None
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if cls.period_s is not None and not cls.period_s > 0:
             raise ConfigurationError(
@@ -40,7 +42,9 @@ class DecisionAgent(Agent):
                 await self.run_cycle(None)
 
             tick.__qualname__ = f"{cls.__qualname__}._tick"
-            cls._tick = every(cls.period_s)(tick)  # type: ignore[attr-defined]
+            cls._tick = every(cls.period_s)(tick)
+        elif "period_s" in cls.__dict__:
+            cls._tick = None  # the base class had a period
         super().__init_subclass__(**kwargs)
 
     async def run_cycle(self, stimulus: Any = None) -> Any:

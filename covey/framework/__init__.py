@@ -1,1 +1,106 @@
-"""The actor runtime and its pure rules."""
+"""The actor runtime and its pure rules. Imports only the standard library, pykka and protobuf.
+
+Names are loaded when they are first used: the command line imports errors alone, and stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from covey.framework.agent import Agent as Agent
+    from covey.framework.errors import AddressInUseError as AddressInUseError
+    from covey.framework.errors import AgentDeadError as AgentDeadError
+    from covey.framework.errors import AskCancelledError as AskCancelledError
+    from covey.framework.errors import AskCycleError as AskCycleError
+    from covey.framework.errors import AskTimeoutError as AskTimeoutError
+    from covey.framework.errors import BlockingCallError as BlockingCallError
+    from covey.framework.errors import ConfigurationError as ConfigurationError
+    from covey.framework.errors import CoveyError as CoveyError
+    from covey.framework.errors import MailboxFullError as MailboxFullError
+    from covey.framework.errors import MessageTypeError as MessageTypeError
+    from covey.framework.errors import NoHostError as NoHostError
+    from covey.framework.errors import NotSerializableError as NotSerializableError
+    from covey.framework.errors import PayloadTooLargeError as PayloadTooLargeError
+    from covey.framework.errors import PermissionDeniedError as PermissionDeniedError
+    from covey.framework.errors import Reject as Reject
+    from covey.framework.errors import RemoteError as RemoteError
+    from covey.framework.errors import SchemaChangedError as SchemaChangedError
+    from covey.framework.errors import ServerNotFoundError as ServerNotFoundError
+    from covey.framework.errors import SwarmFailedError as SwarmFailedError
+    from covey.framework.errors import TransportError as TransportError
+    from covey.framework.errors import UndecodableError as UndecodableError
+    from covey.framework.errors import UnhandledMessageError as UnhandledMessageError
+    from covey.framework.handlers import every as every
+    from covey.framework.handlers import handles as handles
+    from covey.framework.handlers import subscribes as subscribes
+    from covey.framework.mailbox import Mailbox as Mailbox
+    from covey.framework.messages.message import field as field
+    from covey.framework.messages.message import message as message
+    from covey.framework.ref import AgentRef as AgentRef
+    from covey.framework.reply import Reply as Reply
+    from covey.framework.supervision.restart import Backoff as Backoff
+    from covey.framework.supervision.supervisor import Child as Child
+    from covey.framework.supervision.supervisor import Supervisor as Supervisor
+
+_HOME = {
+    "Agent": "covey.framework.agent",
+    "every": "covey.framework.handlers",
+    "handles": "covey.framework.handlers",
+    "subscribes": "covey.framework.handlers",
+    "Mailbox": "covey.framework.mailbox",
+    "field": "covey.framework.messages.message",
+    "message": "covey.framework.messages.message",
+    "AgentRef": "covey.framework.ref",
+    "Reply": "covey.framework.reply",
+    "Backoff": "covey.framework.supervision.restart",
+    "Child": "covey.framework.supervision.supervisor",
+    "Supervisor": "covey.framework.supervision.supervisor",
+}
+"""Where each name lives; all others of `__all__` are errors."""
+
+__all__ = [
+    "AddressInUseError",
+    "Agent",
+    "AgentDeadError",
+    "AgentRef",
+    "AskCancelledError",
+    "AskCycleError",
+    "AskTimeoutError",
+    "Backoff",
+    "BlockingCallError",
+    "Child",
+    "ConfigurationError",
+    "CoveyError",
+    "Mailbox",
+    "MailboxFullError",
+    "MessageTypeError",
+    "NoHostError",
+    "NotSerializableError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "Reject",
+    "RemoteError",
+    "Reply",
+    "SchemaChangedError",
+    "ServerNotFoundError",
+    "Supervisor",
+    "SwarmFailedError",
+    "TransportError",
+    "UndecodableError",
+    "UnhandledMessageError",
+    "every",
+    "field",
+    "handles",
+    "message",
+    "subscribes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME.get(name, "covey.framework.errors")), name)
+    globals()[name] = value
+    return value

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import pykka
 
-from covey.framework.address import check_kind, snake_case
+from covey.framework.address import snake_case
+from covey.framework.agent_settings import check_settings
 from covey.framework.construction import take_cell
 from covey.framework.current import CURRENT
 from covey.framework.errors import ConfigurationError
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from covey.framework.ref import AgentRef
 
 __all__ = ["Agent"]
-
-_DISPATCHERS = ("loop", "thread")
-_TRACES = ("off", "errors", "sampled", "all")
 
 
 class Agent(pykka.Actor):
@@ -51,7 +49,7 @@ class Agent(pykka.Actor):
     """Whether asks of this agent are left out of the check for ask cycles."""
     cancellable: ClassVar[bool] = True
     """Whether a cancelled ask may cancel its running handler."""
-    trace: ClassVar[Literal["off", "errors", "sampled", "all"]] = "sampled"
+    trace: ClassVar[Literal["off", "sampled"]] = "sampled"
     """`off`: its handling makes no spans and what it sends starts no trace."""
 
     _routes: ClassVar[RouteTable]
@@ -62,21 +60,7 @@ class Agent(pykka.Actor):
         super().__init_subclass__(**kwargs)
         if "kind" not in cls.__dict__:
             cls.kind = snake_case(cls.__name__)
-        check_kind(cls.kind)
-        if cls.dispatcher not in _DISPATCHERS:
-            raise ConfigurationError(
-                f"{cls.__name__}.dispatcher = {cls.dispatcher!r}: choose 'loop' or 'thread'"
-            )
-        if cls.trace not in _TRACES:
-            raise ConfigurationError(
-                f"{cls.__name__}.trace = {cls.trace!r}: choose one of {', '.join(_TRACES)}"
-            )
-        if not isinstance(cls.concurrency, int) or cls.concurrency < 1:
-            raise ConfigurationError(f"{cls.__name__}.concurrency = {cls.concurrency!r}: at least 1")
-        if not isinstance(cls.mailbox, Mailbox):
-            raise ConfigurationError(
-                f"{cls.__name__}.mailbox = {cls.mailbox!r}: give a Mailbox(capacity=...)"
-            )
+        check_settings(cls)
         cls._has_on_receive = cls.on_receive is not Agent.on_receive
         cls._routes = RouteTable(cls)
 
@@ -172,11 +156,13 @@ class Agent(pykka.Actor):
         """Start it on the process's own local node, as Pykka does; returns Pykka's ref."""
         from covey.framework.local_node import default_node
 
-        cell = default_node().spawn(cls, None, args, kwargs)
-        assert cell.actor is not None
-        ref = cell.actor.actor_ref
-        pykka.ActorRegistry.register(ref)
-        return cast("pykka.ActorRef[Self]", ref)
+        def register(cell: Cell) -> None:
+            assert cell.actor is not None
+            pykka.ActorRegistry.register(cell.actor.actor_ref)
+            cell.registered = True
+
+        cell = default_node().spawn(cls, None, args, kwargs, before_start=register)
+        return cast("pykka.ActorRef[Self]", cell.actor_ref)
 
     @property
     def actor_ref(self) -> pykka.ActorRef[Self]:

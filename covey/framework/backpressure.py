@@ -13,7 +13,9 @@ from covey.framework.current import CURRENT
 from covey.framework.errors import CoveyError
 from covey.framework.reply import LOOP_THREADS
 
-__all__ = ["DONE", "Bounded", "Done", "PendingTell", "send_or_wait"]
+__all__ = ["DONE", "Bounded", "Done", "PendingTell", "Waiter", "send_or_wait"]
+
+Waiter = Callable[[], None]
 
 
 class Bounded(Protocol):
@@ -57,11 +59,18 @@ class PendingTell:
     only hide that the sender is too fast.
     """
 
-    __slots__ = ("_bounded", "_deadline", "_item", "_settled")
+    __slots__ = ("_bounded", "_deadline", "_in_turn", "_item", "_settled")
 
-    def __init__(self, bounded: Bounded, item: Any, deadline: float) -> None:
+    def __init__(
+        self,
+        bounded: Bounded,
+        item: Any,
+        deadline: float,
+        in_turn: Callable[[Waiter], None] | None = None,
+    ) -> None:
         self._bounded = bounded
         self._item = item
+        self._in_turn = in_turn
         self._deadline = deadline
         self._settled = False
 
@@ -72,24 +81,34 @@ class PendingTell:
         if self._settled:
             return
         self._settled = True
-        loop = asyncio.get_running_loop()
-        bounded = self._bounded
         try:
             async with asyncio.timeout(max(0.0, self._deadline - monotonic())):
-                while True:
-                    room = asyncio.Event()
-                    bounded.waiters.append(lambda event=room: _notify(loop, event))  # type: ignore[misc]
-                    # Offered after joining the waiters: room that came in between is not missed.
-                    if bounded.offer(self._item):
-                        return
-                    await room.wait()
+                await self._wait_for_room(asyncio.get_running_loop())
         except TimeoutError:
-            error = bounded.full_error()
-            bounded.refuse(self._item, error)
+            error = self._bounded.full_error()
+            self._bounded.refuse(self._item, error)
             raise error from None
-        except asyncio.CancelledError:
-            bounded.refuse(self._item, bounded.full_error())
+        except BaseException:  # cancelled, or its loop ended
+            self._bounded.refuse(self._item, self._bounded.full_error())
             raise
+
+    async def _wait_for_room(self, loop: asyncio.AbstractEventLoop) -> None:
+        room = asyncio.Event()
+
+        def wake() -> None:
+            try:
+                loop.call_soon_threadsafe(room.set)
+            except RuntimeError:
+                return  # the waiting loop was closed
+
+        try:
+            while not _offer(self._bounded, self._item, wake, self._in_turn):
+                await room.wait()
+                room.clear()
+                if self._in_turn is not None and self._bounded.offer(self._item):
+                    return
+        finally:
+            _leave(self._bounded.waiters, wake)
 
     def __del__(self) -> None:
         if not self._settled:
@@ -97,15 +116,12 @@ class PendingTell:
             self._bounded.refuse(self._item, self._bounded.full_error())
 
 
-def _notify(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    try:
-        loop.call_soon_threadsafe(event.set)
-    except RuntimeError:
-        return  # the waiting loop was closed
-
-
-def send_or_wait(bounded: Bounded, item: Any, timeout_s: float) -> Done | PendingTell:
+def send_or_wait(
+    bounded: Bounded, item: Any, timeout_s: float, in_turn: Callable[[Waiter], None] | None = None
+) -> Done | PendingTell:
     """What a sender does that found no room: block its thread, wait at `await`, or fail.
+
+    `in_turn` joins the waiters so that nobody is overtaken, and promises a call when there is room.
 
     Raises:
         CoveyError: `full_error()`: in a plain handler on a node's loop at once, in a thread after the
@@ -115,19 +131,44 @@ def send_or_wait(bounded: Bounded, item: Any, timeout_s: float) -> Done | Pendin
     deadline = monotonic() + timeout_s
     if current is not None and current.deadline is not None:
         deadline = min(deadline, current.deadline)
-    on_loop_thread = threading.get_ident() in LOOP_THREADS
-    if on_loop_thread and current is not None and not current.is_async:
+    in_loop = asyncio._get_running_loop() is not None
+    if threading.get_ident() in LOOP_THREADS and (not in_loop or asyncio.current_task() is None):
         error = bounded.full_error()
         bounded.refuse(item, error)
         raise error
-    if on_loop_thread or asyncio._get_running_loop() is not None:
-        return PendingTell(bounded, item, deadline)
-    while True:
-        gate = threading.Event()
-        bounded.waiters.append(gate.set)
-        if bounded.offer(item):
-            return DONE
-        if not gate.wait(max(0.0, deadline - monotonic())):
-            error = bounded.full_error()
-            bounded.refuse(item, error)
-            raise error
+    if in_loop:
+        return PendingTell(bounded, item, deadline, in_turn)
+    _block(bounded, item, deadline, in_turn)
+    return DONE
+
+
+def _block(bounded: Bounded, item: Any, deadline: float, in_turn: Callable[[Waiter], None] | None) -> None:
+    gate = threading.Event()
+    wake = gate.set
+    try:
+        while not _offer(bounded, item, wake, in_turn):
+            if not gate.wait(max(0.0, deadline - monotonic())):
+                error = bounded.full_error()
+                bounded.refuse(item, error)
+                raise error
+            gate.clear()
+            if in_turn is not None and bounded.offer(item):
+                return
+    finally:
+        _leave(bounded.waiters, wake)
+
+
+def _offer(bounded: Bounded, item: Any, wake: Waiter, in_turn: Callable[[Waiter], None] | None) -> bool:
+    """Join the waiters; where nobody promises a call, offer once more: room may have come in between."""
+    if in_turn is not None:
+        in_turn(wake)
+        return False
+    bounded.waiters.append(wake)
+    return bounded.offer(item)
+
+
+def _leave(waiters: deque[Waiter], wake: Waiter) -> None:
+    try:
+        waiters.remove(wake)
+    except (ValueError, IndexError):
+        return  # it was called, or the queue moved meanwhile: one call too many does no harm

@@ -6,8 +6,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from covey.framework.cell import Cell
     from covey.framework.envelope import Envelope
+    from covey.framework.receive import Receiver
 
 __all__ = ["CURRENT", "Handling"]
 
@@ -21,7 +21,7 @@ class Handling:
 
     __slots__ = ("cell", "envelope", "is_async", "open_spans")
 
-    def __init__(self, cell: Cell, envelope: Envelope | None = None, is_async: bool = False) -> None:
+    def __init__(self, cell: Receiver, envelope: Envelope | None = None, is_async: bool = False) -> None:
         self.cell = cell
         self.envelope = envelope
         self.is_async = is_async

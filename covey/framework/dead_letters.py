@@ -40,7 +40,8 @@ class DeadLetters:
     def __init__(self, kept: int = KEPT) -> None:
         self._letters: deque[DeadLetter] = deque(maxlen=kept)
         self._counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        # Re-entrant: a garbage collection inside may end a tell that nobody awaited.
+        self._lock = threading.RLock()
 
     def add(self, letter: DeadLetter) -> None:
         """Keep the letter and count it."""

@@ -63,6 +63,15 @@ class DeadlineWheel:
             item.expire()
         return len(due)
 
+    def drain(self) -> list[Expiring]:
+        """Take out all that wait: their owner ends and nobody will expire them."""
+        with self._lock:
+            left = [item for bucket in self._buckets.values() for item in bucket.copy()]
+            self._buckets.clear()
+            self._heap.clear()
+            self.next_s = math.inf
+        return left
+
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._buckets.values()))

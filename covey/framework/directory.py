@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import itertools
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from covey.framework import construction
 from covey.framework.address import Address, check_key
 from covey.framework.agent import Agent
 from covey.framework.cell import STOPPED, Cell
-from covey.framework.errors import AddressInUseError, ConfigurationError
+from covey.framework.errors import AddressInUseError, AgentDeadError, ConfigurationError
 from covey.framework.supervision.guardian import Guardian, PlacedGuardian
 from covey.framework.thread_executor import ThreadExecutor
 
@@ -64,6 +64,7 @@ class Directory:
                 f"{cls.__name__} cannot be placed: its constructor needs {', '.join(required)}; "
                 "give them defaults, or start it with swarm.spawn(...)"
             )
+        cls._routes.resolve(final=True)
         known = self.hosts.setdefault(cls.kind, cls)
         if known is not cls and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigurationError(
@@ -126,10 +127,15 @@ class Directory:
         kwargs: dict[str, Any],
         parent: Cell | None,
         supervisor: Guardian | None,
+        before_start: Callable[[Cell], None] | None = None,
     ) -> Cell:
-        """Start an agent here; its constructor runs in the calling thread and its errors raise there."""
+        """Start an agent here; its constructor runs in the calling thread and its errors raise there.
+
+        `before_start` is called with the constructed cell, before it can handle, fail or stop.
+        """
         if not (isinstance(cls, type) and issubclass(cls, Agent)):
             raise ConfigurationError(f"spawn({cls!r}, ...): give a subclass of Agent")
+        cls._routes.resolve(final=True)
         address = Address(cls.kind, check_key(f"{next(self._numbers)}" if key is None else key))
         elsewhere = self._node.presence.registered_on(address)
         if elsewhere not in (None, self._node.name):
@@ -146,6 +152,12 @@ class Directory:
             self._cells[address] = cell
         try:
             construction.construct(cell)
+            if parent is not None:
+                parent.children.append(cell)
+                if parent.state == STOPPED:
+                    raise AgentDeadError(str(parent.address), "it has stopped, and can have no child")
+            if before_start is not None:
+                before_start(cell)
         except BaseException:
             cell.state = STOPPED
             self.forget(cell)
@@ -153,8 +165,6 @@ class Directory:
             if isinstance(cell.executor, ThreadExecutor):
                 cell.executor.end()
             raise
-        if parent is not None:
-            parent.children.append(cell)
         cell.post(lambda: self._node.life.start(cell))
         return cell
 

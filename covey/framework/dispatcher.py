@@ -14,16 +14,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from covey.framework.deadlines import DeadlineWheel
 from covey.framework.errors import CoveyError
 from covey.framework.reply import LOOP_THREADS
 
-if TYPE_CHECKING:
-    from covey.framework.cell import Cell
-
-__all__ = ["Dispatcher", "Executor", "TaskHook"]
+__all__ = ["Dispatcher", "Executor", "TaskHook", "Turning"]
 
 logger = logging.getLogger("covey.dispatcher")
 
@@ -35,10 +32,18 @@ BUDGET_S = 0.005
 TaskHook = Callable[["asyncio.Task[Any]"], None]
 
 
+class Turning(Protocol):
+    """What takes turns: the cell of an agent."""
+
+    def turn(self, limit: int) -> int:
+        """Handle up to `limit` messages; returns how many."""
+        ...
+
+
 class Executor(Protocol):
     """Where a cell's turns run: the shared dispatcher, or a thread of its own."""
 
-    def schedule(self, cell: Cell) -> None:
+    def schedule(self, cell: Turning) -> None:
         """Run `cell.turn()` soon; from any thread."""
         ...
 
@@ -59,8 +64,12 @@ class Dispatcher:
         self.ident = 0
         self.handled = 0
         """Messages handled so far by the agents of the shared loop."""
-        self._ready: deque[Cell] = deque()
+        self._ready: deque[Turning] = deque()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._base = Context()
+        """Turns run in it: else they would see the context variables of whoever woke the loop."""
+        self.after_turn: Callable[[], None] = lambda: None
+        """Called at the end of each turn: what was sent in it leaves the node without another wake-up."""
         self._armed = False
         self._armed_for = float("inf")
         self._timer: asyncio.TimerHandle | None = None
@@ -80,11 +89,21 @@ class Dispatcher:
         asyncio.set_event_loop(self.loop)
         self.loop.call_soon(self._started.set)
         try:
-            self.loop.run_forever()
+            self._serve()
             self._finish_tasks()
         finally:
             LOOP_THREADS.discard(self.ident)
             self.loop.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                self.loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                # asyncio lets these two out of a task through the loop; the agent has failed with it.
+                logger.error("%r in a handler does not end node %s", error, self.name)
+            else:
+                return
 
     def _finish_tasks(self) -> None:
         tasks = asyncio.all_tasks(self.loop)
@@ -113,7 +132,7 @@ class Dispatcher:
 
     # -- ready queue -------------------------------------------------------------------------------
 
-    def schedule(self, cell: Cell) -> None:
+    def schedule(self, cell: Turning) -> None:
         self._ready.append(cell)
         if not self._armed:
             self._arm()
@@ -124,15 +143,20 @@ class Dispatcher:
         if not self._armed:
             self._arm()
 
+    def wake(self) -> None:
+        """Take a turn soon; from any thread."""
+        if not self._armed:
+            self._arm()
+
     def _arm(self) -> None:
         # One wake-up for any number of messages: the turn disarms before it looks, so that nothing that
         # is appended after its look can miss a wake-up.
         self._armed = True
         if threading.get_ident() == self.ident:
-            self.loop.call_soon(self._turn)
+            self.loop.call_soon(self._turn, context=self._base)
             return
         try:
-            self.loop.call_soon_threadsafe(self._turn)
+            self.loop.call_soon_threadsafe(self._turn, context=self._base)
         except RuntimeError:
             if not self._closed:
                 raise  # a closed loop after close() is expected: what is left has been made dead letters
@@ -148,12 +172,20 @@ class Dispatcher:
                 logger.exception("internal error in %s", function)
         end = monotonic() + BUDGET_S
         while ready:
-            self.handled += ready.popleft().turn(BATCH)
+            cell = ready.popleft()
+            try:
+                self.handled += cell.turn(BATCH)
+            except Exception:
+                logger.exception("internal error in a turn of %r", cell)
             if monotonic() >= end:
                 break
+        try:
+            self.after_turn()
+        except Exception:
+            logger.exception("internal error at the end of a turn")
         if (ready or calls) and not self._armed:
             self._armed = True
-            self.loop.call_soon(self._turn)
+            self.loop.call_soon(self._turn, context=self._base)
         if self.wheel.next_s < self._armed_for:
             self._arm_timer()
 
@@ -170,7 +202,7 @@ class Dispatcher:
         if self._timer is not None:
             self._timer.cancel()
         self._armed_for = self.wheel.next_s
-        self._timer = self.loop.call_at(self._armed_for, self._expire)
+        self._timer = self.loop.call_at(self._armed_for, self._expire, context=self._base)
 
     def _expire(self) -> None:
         self._timer = None

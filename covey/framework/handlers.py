@@ -8,30 +8,23 @@ from __future__ import annotations
 
 import inspect
 import sys
-import types
-import typing
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast, overload
 
+from covey.framework.declaration import Declaration, annotated_types, check_parameters, frames_around
 from covey.framework.errors import ConfigurationError
 
 __all__ = ["Handler", "RouteTable", "Subscription", "Timer", "every", "handles", "subscribes"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Pykka's stop is a tuple, and everything is an object: a handler of these must not get it.
+_OWN_MESSAGES = ("pykka.messages", "covey.framework.cluster.publishing")
+
 _HANDLES = "__covey_handles__"
 _EVERY = "__covey_every__"
 _SUBSCRIBES = "__covey_subscribes__"
-
-
-@dataclass(slots=True)
-class _Declaration:
-    """What a decorator knew: explicit types, or the names it could see for later resolution."""
-
-    explicit: tuple[type, ...] = ()
-    names: dict[str, Any] = field(default_factory=dict)
-    resolved: tuple[type, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +50,10 @@ class Subscription:
 
     pattern: str
     handler: Handler
-    declaration: _Declaration
+    declaration: Declaration
 
     def accepts(self, message: object) -> bool:
         """Whether the method's annotation allows the message."""
-        if not self.declaration.resolved:
-            self.declaration.resolved = _annotated_types(self.handler.function, self.declaration)
         return isinstance(message, self.declaration.resolved)
 
 
@@ -85,15 +76,15 @@ def handles(*arguments: Any) -> Any:
     """
     if len(arguments) == 1 and inspect.isfunction(arguments[0]):
         method = arguments[0]
-        _check_parameters(method)
-        setattr(method, _HANDLES, _Declaration(names=_visible_names(sys._getframe(1))))
+        check_parameters(method)
+        setattr(method, _HANDLES, Declaration(frames_around(sys._getframe(1))))
         return method
     if not arguments or not all(isinstance(argument, type) for argument in arguments):
         raise ConfigurationError(f"@handles takes message types: @handles(Order), not {arguments!r}")
 
     def mark(method: F) -> F:
-        _check_parameters(method)
-        setattr(method, _HANDLES, _Declaration(explicit=arguments, resolved=arguments))
+        check_parameters(method)
+        setattr(method, _HANDLES, Declaration(resolved=arguments))
         return method
 
     return mark
@@ -122,11 +113,11 @@ def subscribes(pattern: str) -> Callable[[F], F]:
     from covey.framework.cluster.topics import check_pattern
 
     check_pattern(pattern)
-    names = _visible_names(sys._getframe(1))
+    frames = frames_around(sys._getframe(1))
 
     def mark(method: F) -> F:
-        _check_parameters(method)
-        setattr(method, _SUBSCRIBES, (pattern, _Declaration(names=names)))
+        check_parameters(method)
+        setattr(method, _SUBSCRIBES, (pattern, Declaration(frames)))
         return method
 
     return mark
@@ -141,7 +132,7 @@ class RouteTable:
         self.timers: tuple[Timer, ...] = ()
         self.subscriptions: tuple[Subscription, ...] = ()
         self._routes: dict[type, Handler] = {}
-        self._unresolved: list[tuple[str, Callable[..., Any], _Declaration]] = []
+        self._unresolved: list[tuple[Handler, Declaration, bool]] = []
         self._collect()
         self.resolve(final=False)
 
@@ -149,37 +140,55 @@ class RouteTable:
         timers, subscriptions = [], []
         for name in _method_names(self.cls):
             function = inspect.getattr_static(self.cls, name)
-            period_s = getattr(function, _EVERY, None)
-            subscribed = getattr(function, _SUBSCRIBES, None)
+            handler = _handler(name, function)
+            period_s = self._mark(name, _EVERY)
+            subscribed = self._mark(name, _SUBSCRIBES)
+            declaration = self._mark(name, _HANDLES)
             if period_s is not None:
-                timers.append(Timer(_handler(name, function), period_s))
+                timers.append(Timer(handler, period_s))
             if subscribed is not None:
                 pattern, declared = subscribed
-                subscriptions.append(Subscription(pattern, _handler(name, function), declared))
-            declaration = getattr(function, _HANDLES, None)
+                subscriptions.append(Subscription(pattern, handler, declared))
+                self._unresolved.append((handler, declared, False))
             if declaration is not None:
-                self._unresolved.append((name, function, declaration))
+                self._unresolved.append((handler, declaration, True))
         self.timers = tuple(timers)
         self.subscriptions = tuple(subscriptions)
 
+    def _mark(self, name: str, mark: str) -> Any:
+        """A decorator's mark on the method, or on the one that it overrides."""
+        for base in self.cls.__mro__:
+            function = vars(base).get(name)
+            if function is not None and hasattr(function, mark):
+                return getattr(function, mark)
+        return None
+
     def resolve(self, *, final: bool) -> None:
-        """Resolve the annotations; `final` raises for those that still cannot be."""
+        """Resolve the annotations.
+
+        Raises:
+            ConfigurationError: one cannot be resolved and this is `final`; two methods handle one type.
+        """
+        if not self._unresolved:
+            return
         waiting = []
-        for name, function, declaration in self._unresolved:
+        for handler, declaration, routed in self._unresolved:
             if not declaration.resolved:
                 try:
-                    declaration.resolved = _annotated_types(function, declaration)
-                except NameError as error:
+                    declaration.resolved = annotated_types(
+                        _declared(self.cls, handler, declaration), declaration
+                    )
+                except (NameError, AttributeError) as error:
                     if final:
                         raise ConfigurationError(
-                            f"{self.cls.__name__}.{name}: its annotation names {error.name!r}, which is not "
-                            f"defined: define or import it, or write @handles(TheType)"
+                            f"{self.cls.__name__}.{handler.name}: its annotation names {error.name!r}, which "
+                            "is not defined: define or import it, or write @handles(TheType)"
                         ) from error
-                    waiting.append((name, function, declaration))
+                    waiting.append((handler, declaration, routed))
                     continue
-                declaration.names = {}
-            for message_type in declaration.resolved:
-                self._add(message_type, _handler(name, function))
+                declaration.frames = ()
+            for message_type in declaration.resolved if routed else ():
+                self._add(message_type, handler)
         self._unresolved = waiting
 
     def _add(self, message_type: type, handler: Handler) -> None:
@@ -195,7 +204,8 @@ class RouteTable:
         """The most specific handler for a type, or None; remembered in `cache`."""
         if self._unresolved:
             self.resolve(final=True)
-        handler = next((self._routes[base] for base in message_type.__mro__ if base in self._routes), None)
+        bases = () if message_type.__module__ in _OWN_MESSAGES else message_type.__mro__
+        handler = next((self._routes[base] for base in bases if base in self._routes), None)
         self.cache[message_type] = handler
         return handler
 
@@ -219,56 +229,11 @@ def _method_names(cls: type) -> list[str]:
     return [name for name in names if inspect.isfunction(inspect.getattr_static(cls, name))]
 
 
-def _check_parameters(method: Callable[..., Any]) -> None:
-    if not inspect.isfunction(method):
-        raise ConfigurationError(f"@handles goes on a method, not on {method!r}")
-    parameters = list(inspect.signature(method).parameters.values())
-    required = [p for p in parameters[1:] if p.default is p.empty and p.kind != p.VAR_KEYWORD]
-    if len(parameters) < 2 or len(required) > 1:
-        raise ConfigurationError(
-            f"{method.__qualname__}: a handler takes self and one message, as in "
-            f"def {method.__name__}(self, order: Order)"
-        )
-
-
-def _visible_names(frame: types.FrameType) -> dict[str, Any]:
-    """Names that an annotation in this class body may mean and that the module's globals do not hold."""
-    names: dict[str, Any] = {}
-    outer: types.FrameType | None = frame
-    frames = []
-    while outer is not None and outer.f_code.co_name != "<module>" and len(frames) < 8:
-        if outer.f_globals is not frame.f_globals:
-            break
-        frames.append(outer)
-        outer = outer.f_back
-    for each in reversed(frames):
-        names.update(each.f_locals)
-    return names
-
-
-def _annotated_types(function: Callable[..., Any], declaration: _Declaration) -> tuple[type, ...]:
-    parameter = list(inspect.signature(function).parameters.values())[1]
-    annotation = parameter.annotation
-    if annotation is parameter.empty:
-        raise ConfigurationError(
-            f"{function.__qualname__}: annotate its parameter {parameter.name!r} with the message type, "
-            "or write @handles(TheType)"
-        )
-    if isinstance(annotation, str):
-        function_globals = getattr(function, "__globals__", {})
-        annotation = eval(annotation, function_globals, declaration.names)  # as typing.get_type_hints does
-    return _flatten(annotation, function, parameter.name)
-
-
-def _flatten(annotation: Any, function: Callable[..., Any], name: str) -> tuple[type, ...]:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(t for part in typing.get_args(annotation) for t in _flatten(part, function, name))
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _flatten(typing.get_args(annotation)[0], function, name)
-    if annotation is None:
-        return (type(None),)
-    if not isinstance(annotation, type):
-        raise ConfigurationError(
-            f"{function.__qualname__}: {name}: {annotation!r} is no class that a message can be an instance of"
-        )
-    return (annotation,)
+def _declared(cls: type, handler: Handler, declaration: Declaration) -> Callable[..., Any]:
+    """The method that carries the decorator: the handler itself, or the one that it overrides."""
+    for base in cls.__mro__:
+        function = vars(base).get(handler.name)
+        mark = getattr(function, _HANDLES, None) or getattr(function, _SUBSCRIBES, (None, None))[1]
+        if mark is declaration:
+            return cast("Callable[..., Any]", function)
+    return handler.function

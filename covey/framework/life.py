@@ -11,9 +11,13 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from covey.framework.cell import FAILED, NEW, RUNNING, STARTING, STATES, STOPPED, STOPPING, Cell
+import pykka
+
+from covey.framework.cell import Cell
 from covey.framework.errors import AgentDeadError
 from covey.framework.events import NO_CONTEXT, AgentFailed, AgentRestarted, AgentStarted, AgentStopped
+from covey.framework.receive import cancel_from_outside
+from covey.framework.state import FAILED, NEW, RUNNING, STARTING, STATES, STOPPED, STOPPING
 from covey.framework.thread_executor import ThreadExecutor
 from covey.framework.timers import PeriodicTimer
 
@@ -24,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Life"]
 
 logger = logging.getLogger("covey.agent")
+
+CHILDREN_S = 5.0
+"""How long the restart of an agent waits for its children to stop before they are killed."""
+CHILDREN_POLL_S = 0.005
 
 
 class Life:
@@ -44,6 +52,12 @@ class Life:
         """Put a fresh instance behind the address; the mailbox stays."""
         if cell.state != FAILED:
             return
+        if cell.children and monotonic() < cell.failed_at + CHILDREN_S:
+            # Their addresses have to be free for the new instance to start them again.
+            self._node.later(CHILDREN_POLL_S, lambda: cell.post(lambda: self.restart(cell, supervisor)))
+            return
+        for child in tuple(cell.children):
+            self.request_kill(child, "its parent restarts")
         cell.actor = None
         cell.restarts += 1
 
@@ -57,7 +71,9 @@ class Life:
                 cell.restarts,
             )
             self._node.emit(
-                AgentRestarted(str(cell.address), self._node.name, supervisor, cell.restarts, down_s)
+                AgentRestarted(
+                    str(cell.address), self._node.name, supervisor, cell.restarts, down_s, cell.failed_context
+                )
             )
 
         self._bring_up(cell, ready)
@@ -74,7 +90,9 @@ class Life:
 
         def started(error: BaseException | None) -> None:
             if cell.state != STARTING:
-                return  # stopped or failed meanwhile
+                if error is not None and not isinstance(error, asyncio.CancelledError):
+                    logger.error("%s: on_start raised after it was stopped", cell.address, exc_info=error)
+                return
             if error is not None:
                 self.fail(cell, error, None, None)
                 return
@@ -91,34 +109,51 @@ class Life:
     # -- stop --------------------------------------------------------------------------------------
 
     def stop(self, cell: Cell, reason: str) -> None:
-        """Stop after what runs now has ended: children first, then `on_stop`, then dead letters."""
+        """Stop once what runs now has ended: children first, then `on_stop`, then dead letters."""
         if cell.state in (STOPPING, STOPPED):
             self._answer_stops(cell)
             return
-        had_instance = cell.state in (RUNNING, STARTING) and cell.actor is not None
+        actor = cell.actor if cell.state in (RUNNING, STARTING) else None
         cell.state = STOPPING
         self._cancel_timers(cell)
-        for child in reversed(cell.children):
-            child.post(lambda child=child: self.stop(child, "its parent stopped"))  # type: ignore[misc]
-        if not had_instance or cell.actor is None:
-            self.finish(cell, reason)
-            return
-        actor = cell.actor
 
         def stopped(error: BaseException | None) -> None:
             if error is not None:
                 logger.error("%s: on_stop raised", cell.address, exc_info=error)
             self.finish(cell, reason)
 
-        def when_idle() -> None:
-            if cell.state != STOPPING:
-                return
-            if cell.running:
-                self._when_tasks_end(cell, when_idle)
+        def end() -> None:
+            if actor is None:
+                self.finish(cell, reason)
             else:
                 self._run_hook(cell, actor.on_stop, (), stopped)
 
-        when_idle()
+        cell.ending = end
+        self.proceed(cell)
+
+    def proceed(self, cell: Cell) -> None:
+        """Go on stopping if neither a task nor a child is in the way any more."""
+        if cell.ending is None or cell.state != STOPPING:
+            return
+        self._stop_children(cell, "its parent stopped")
+        if not cell.running and not cell.children:
+            end, cell.ending = cell.ending, None
+            end()
+
+    def request_drain(self, cell: Cell) -> None:
+        """Stop an agent after its mail; at once if it has failed and waits for its restart."""
+        if cell.state == FAILED:
+            cell.post(lambda: self.stop(cell, "the node stops"))
+        else:
+            self._node.ref_of(cell).stop()
+
+    def request_kill(self, cell: Cell, reason: str) -> None:
+        """Stop an agent without waiting for its handlers; from any thread."""
+        cell.post(lambda: self.kill(cell, reason))
+        if isinstance(cell.executor, ThreadExecutor):
+            # Its thread comes to its system lane when the running handler has ended.
+            for task in list(cell.tasks):
+                cancel_from_outside(task)
 
     def kill(self, cell: Cell, reason: str) -> None:
         """Stop without waiting: running tasks are cancelled, `on_stop` is not called."""
@@ -126,32 +161,52 @@ class Life:
             return
         self._cancel_tasks(cell)
         self._cancel_timers(cell)
+        self._stop_children(cell, reason)
         self.finish(cell, reason)
+
+    def abandon(self, cell: Cell) -> None:
+        """The end of an agent whose thread is held up by a handler; from another thread."""
+        cell.scheduled = True
+        cell.state = STOPPED
+        self._node.forget(cell)
+        cell.bury()
+        self._answer_stops(cell)
+        if isinstance(cell.executor, ThreadExecutor):
+            cell.executor.end()
 
     def finish(self, cell: Cell, reason: str) -> None:
         """The end: forget the address, make dead letters of the mail, tell who wants to know."""
         if cell.state == STOPPED:
             return
-        failed = cell.state == FAILED
+        cell.scheduled = True  # so that a sender who comes later sees the state and buries
         cell.state = STOPPED
+        cell.ending = None
         self._cancel_timers(cell)
+        if cell.registered:
+            pykka.ActorRegistry.unregister(cell.actor_ref)
         self._node.forget(cell)
         cell.bury()
         self._answer_stops(cell)
         cell.actor = None
         self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
-        if cell.supervisor is not None and not failed:
+        if cell.supervisor is not None:
             self._node.dispatcher.call(cell.supervisor.child_stopped, cell)
+        parent = cell.parent
+        if parent is not None and parent.state == STOPPING:
+            parent.post(lambda: self.proceed(parent))
         if isinstance(cell.executor, ThreadExecutor):
             cell.executor.end()
 
+    def _stop_children(self, cell: Cell, reason: str) -> None:
+        for child in reversed(tuple(cell.children)):
+            if child.state < STOPPING:
+                child.post(lambda child=child: self.stop(child, reason))  # type: ignore[misc]
+
     def _answer_stops(self, cell: Cell) -> None:
-        ports, cell.stop_ports = cell.stop_ports, []
         if cell.state == STOPPED:
+            ports, cell.stop_ports = cell.stop_ports, []
             for port in ports:
                 port.resolve(None)
-        else:
-            cell.stop_ports = ports
 
     # -- failure -----------------------------------------------------------------------------------
 
@@ -164,10 +219,11 @@ class Life:
         cell.last_error = error
         self._cancel_timers(cell)
         self._cancel_tasks(cell)
+        self._stop_children(cell, "its parent failed")
         name = "" if message is None else self._node.name_of(message)
         if message is not None and (envelope is None or envelope.reply is None):
             self._node.dead_letter(cell.address, envelope or message, "failed", repr(error))
-        context = NO_CONTEXT if envelope is None else envelope.context
+        context = cell.failed_context = NO_CONTEXT if envelope is None else envelope.context
         self._report(cell, error, name)
         self._node.emit(AgentFailed(str(cell.address), self._node.name, error, name, cell.restarts, context))
 
@@ -175,7 +231,7 @@ class Life:
             if hook_error is not None:
                 logger.error("%s: on_failure raised", cell.address, exc_info=hook_error)
             if stopping or cell.supervisor is None:
-                self._finish_failed(cell, f"failed: {type(error).__name__}: {error}")
+                self.finish(cell, f"failed: {type(error).__name__}: {error}")
             else:
                 self._node.dispatcher.call(cell.supervisor.child_failed, cell, error)
 
@@ -183,11 +239,6 @@ class Life:
             decided(None)
         else:
             self._run_hook(cell, actor.on_failure, (type(error), error, error.__traceback__), decided)
-
-    def _finish_failed(self, cell: Cell, reason: str) -> None:
-        for child in reversed(cell.children):
-            child.post(lambda child=child: self.stop(child, "its parent failed"))  # type: ignore[misc]
-        self.finish(cell, reason)
 
     def _report(self, cell: Cell, error: BaseException, message_type: str) -> None:
         supervisor = "none" if cell.supervisor is None else cell.supervisor.path
@@ -197,7 +248,8 @@ class Life:
             else "its supervisor decides"
         )
         logger.error(
-            "%s failed on node %s: %s: %s (message: %s; supervisor: %s; restarts so far: %d; waiting: %d); %s",
+            "%s failed on node %s: %s: %s "
+            "(message: %s; supervisor: %s; restarts so far: %d; waiting: %d); %s",
             cell.address,
             self._node.name,
             type(error).__name__,
@@ -230,14 +282,9 @@ class Life:
         else:
             then(None)
 
-    def _when_tasks_end(self, cell: Cell, then: Callable[[], None]) -> None:
-        for task in tuple(cell.tasks):
-            task.add_done_callback(lambda _task: cell.post(then))
-            return
-
     def _cancel_tasks(self, cell: Cell) -> None:
         error = AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}")
-        for task, envelope in tuple(cell.tasks.items()):
+        for task, envelope in list(cell.tasks.items()):
             if envelope is not None and envelope.reply is not None:
                 envelope.reply.fail(error)
             task.cancel()

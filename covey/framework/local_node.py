@@ -43,7 +43,7 @@ def node_of_swarm(swarm: str) -> Node:
     node = _nodes.get(swarm)
     if node is None or node.ended.is_set():
         raise ConfigurationError(
-            f"this process has no running node in swarm {swarm!r}: connect with Swarm.connect(..., name={swarm!r}) "
-            "before you unpickle a ref"
+            f"this process has no running node in swarm {swarm!r}: "
+            f"connect with Swarm.connect(..., name={swarm!r}) before you unpickle a ref"
         )
     return node

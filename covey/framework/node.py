@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
-
-from google.protobuf.message import DecodeError
 
 from covey.framework import construction
 from covey.framework.address import Address, check_key, check_kind
@@ -19,25 +17,25 @@ from covey.framework.backpressure import DONE
 from covey.framework.cell import STOPPED, Cell
 from covey.framework.cluster.inbound import Inbound
 from covey.framework.cluster.outbound import ENVELOPE_OVERHEAD_BYTES, Outbound
-from covey.framework.cluster.presence import Presence
+from covey.framework.cluster.presence import JOIN_S, Presence
 from covey.framework.cluster.publishing import Publishing
-from covey.framework.current import CURRENT
 from covey.framework.dead_letters import DeadLetter, DeadLetters, clip
 from covey.framework.directory import Directory
 from covey.framework.dispatcher import Dispatcher
 from covey.framework.envelope import Envelope
-from covey.framework.errors import CoveyError, SwarmFailedError
+from covey.framework.errors import AgentDeadError, BlockingCallError, SwarmFailedError
 from covey.framework.events import AgentStarted, Attributes, DeadLettered, Event, EventSink, SpanHandle
 from covey.framework.life import Life
+from covey.framework.link import Link
 from covey.framework.messages import codec
-from covey.framework.proto.envelope_pb2 import Beacon
 from covey.framework.ref import AgentRef
+from covey.framework.reply import Reply
+from covey.framework.spans import no_span, open_span
 from covey.framework.supervision.guardian import Guardian, SupervisorGuardian
 from covey.framework.supervision.supervisor import Supervisor
+from covey.framework.thread_executor import ThreadExecutor
 
 if TYPE_CHECKING:
-    from covey.framework.cluster.peer import Peer
-    from covey.framework.reply import Reply
     from covey.framework.transport import Transport
 
 __all__ = ["DEFAULT_ASK_TIMEOUT_S", "Node"]
@@ -46,9 +44,13 @@ logger = logging.getLogger("covey.node")
 
 DEFAULT_ASK_TIMEOUT_S = 5.0
 NO_TRANSPORT_BYTES = 1 << 30
+KILL_S = 0.2
+"""How long a stopping node waits for handlers that it has cancelled."""
+THREAD_JOIN_S = 1.0
+"""How long it waits for the threads of `dispatcher = "thread"`."""
 
 
-class Node:
+class Node(Link):
     """Runs agents in this process; one per swarm and process.
 
     Its methods may be called from any thread unless they say otherwise. Agents run on the dispatcher's
@@ -64,11 +66,12 @@ class Node:
         hosts: Iterable[type[Agent]] = (),
         host_anything: bool = False,
         weight: int = 1,
+        listen_s: float = JOIN_S,
         sink: EventSink | None = None,
         ask_timeout_s: float = DEFAULT_ASK_TIMEOUT_S,
     ) -> None:
+        super().__init__(name, transport)
         self.swarm = swarm
-        self.name = name
         self.sink = sink
         self.ask_timeout_s = ask_timeout_s
         self.max_payload_bytes = NO_TRANSPORT_BYTES
@@ -79,16 +82,16 @@ class Node:
         self.dead_letters = DeadLetters()
         self.life = Life(self)
         self.directory = Directory(self, hosts, host_anything=host_anything)
-        self.presence = Presence(self, weight)
+        self.presence = Presence(self, weight, listen_s)
         self.outbound = Outbound(self)
         self.inbound = Inbound(self)
         self.publishing = Publishing(self)
-        self._transport = transport
         self._guardians: list[SupervisorGuardian] = []
         self._listeners: list[Callable[[Event], None]] = []
-        self._flushes: list[Peer] = []
+        self.dispatcher.after_turn = self._flush
         self._handled_by_threads = 0
         self._stopping = False
+        self._closed = False
         self._lock = threading.Lock()
 
     # -- life of the node --------------------------------------------------------------------------
@@ -114,7 +117,8 @@ class Node:
         if self._transport is None:
             return
         await self._transport.start(self.swarm, self.name, self)
-        self.max_payload_bytes = self._transport.max_frame_bytes - ENVELOPE_OVERHEAD_BYTES
+        limit = self._transport.max_frame_bytes
+        self.max_payload_bytes = limit - min(ENVELOPE_OVERHEAD_BYTES, limit // 4)
         await self.presence.join()
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -122,42 +126,61 @@ class Node:
 
         What is left in mailboxes after the time becomes dead letters.
         """
+        if self.dispatcher.here:
+            raise BlockingCallError(
+                f"node {self.name} cannot be stopped from its own thread, which it would wait for: "
+                "stop the agent with self.stop(), or the swarm from outside"
+            )
         with self._lock:
             if self._stopping:
                 return
             self._stopping = True
         end = monotonic() + timeout_s
+        threads = [c.executor for c in self.directory.cells if isinstance(c.executor, ThreadExecutor)]
         try:
             asyncio.run_coroutine_threadsafe(self._leave(end), self.dispatcher.loop).result(timeout_s + 5)
         except TimeoutError:
             logger.warning("node %s did not stop within %g s: a handler holds its loop", self.name, timeout_s)
+        finally:
+            self._close(threads)
+
+    def _close(self, threads: list[ThreadExecutor]) -> None:
         for cell in self.directory.cells:  # only those whose thread or loop is held up
-            cell.state = STOPPED
-            cell.bury()
+            self.life.abandon(cell)
         self.dispatcher.close()
+        end = monotonic() + THREAD_JOIN_S
+        for thread in threads:
+            if not thread.join(max(0.0, end - monotonic())):
+                logger.warning("%s is held up by its handler and was left to end by itself", thread.name)
+        self._closed = True
+        self._fail_pending()
         self.ended.set()
+
+    def _fail_pending(self) -> None:
+        for item in self.dispatcher.wheel.drain():
+            if isinstance(item, Reply):
+                item.fail(AgentDeadError(item.target, f"node {self.name} has stopped"))
+            else:
+                item.expire()
 
     async def _leave(self, end: float) -> None:
         self.directory.close()
         for guardian in reversed(self._guardians):
             guardian.stop("the node stops")
-        cells = self.directory.cells
-        replies = [self.ref_of(cell).stop() for cell in reversed(cells)]
-        if replies:
-            waits = [asyncio.ensure_future(_settled(reply)) for reply in replies]
-            await asyncio.wait(waits, timeout=max(0.0, end - monotonic()))
-            for wait in waits:
-                wait.cancel()
+        for cell in reversed(self.directory.cells):
+            self.life.request_drain(cell)
+        await self._until_empty(end)
         for cell in self.directory.cells:
-            cell.post(lambda cell=cell: self.life.kill(cell, "the node stops"))  # type: ignore[misc]
-        await asyncio.sleep(0)
+            self.life.request_kill(cell, "the node stops")
+        await self._until_empty(monotonic() + KILL_S)
         self.presence.leave()
         await self._close_transport()
 
-    async def _close_transport(self) -> None:
-        if self._transport is not None:
-            self._flush()
-            await self._transport.close()
+    async def _until_empty(self, end: float) -> None:
+        pause_s = 0.0
+        while len(self.directory) and monotonic() < end:
+            await asyncio.sleep(pause_s)
+            pause_s = min(0.01, pause_s + 0.001)
 
     def give_up(self, failure: SwarmFailedError) -> None:
         """The root supervisor has failed."""
@@ -165,6 +188,11 @@ class Node:
         if self.failure is None:
             self.failure = failure
         self.ended.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called: nothing is started again."""
+        return self._stopping
 
     # -- agents ------------------------------------------------------------------------------------
 
@@ -183,9 +211,10 @@ class Node:
         *,
         parent: Cell | None = None,
         supervisor: Guardian | None = None,
+        before_start: Callable[[Cell], None] | None = None,
     ) -> Cell:
         """Start an agent on this node. `key=None` takes the next number."""
-        return self.directory.spawn(cls, key, args, kwargs or {}, parent, supervisor)
+        return self.directory.spawn(cls, key, args, kwargs or {}, parent, supervisor, before_start)
 
     def supervise(self, spec: Supervisor) -> SupervisorGuardian:
         """Start a supervisor with its children on this node, and make their addresses known to all."""
@@ -218,7 +247,8 @@ class Node:
 
     def construct(self, cell: Cell) -> None:
         """Make the instance of a cell, in the cell's executor."""
-        construction.construct(cell)
+        # In its own context: variables that the constructor sets stay with the agent.
+        cell.context.run(construction.construct, cell)
 
     def forget(self, cell: Cell) -> None:
         """A cell has stopped."""
@@ -231,10 +261,12 @@ class Node:
     def expect(self, reply: Reply[Any], deadline: float) -> None:
         """Resolve the reply with a timeout at its deadline."""
         if not reply.done():
-            reply._bucket = self.dispatcher.wheel.add(reply, deadline)
+            bucket = reply._bucket = self.dispatcher.wheel.add(reply, deadline)
             if reply.done():  # answered before it knew its bucket
-                reply._bucket.discard(reply)
+                bucket.discard(reply)
             self.dispatcher.check_deadlines()
+            if self._closed:
+                self._fail_pending()  # no loop will expire it
 
     def later(self, delay_s: float, function: Callable[[], object]) -> None:
         """Call a function on the loop thread after a delay; at once when it is 0."""
@@ -270,29 +302,8 @@ class Node:
     ) -> AbstractContextManager[SpanHandle]:
         """A span in the current trace, or one that does nothing."""
         if self.sink is None:
-            return nullcontext(_NO_SPAN)
-        return self._open_span(self.sink, kind, name, attributes, new_trace, start_time_s)
-
-    @contextmanager
-    def _open_span(
-        self,
-        sink: EventSink,
-        kind: str,
-        name: str,
-        attributes: Attributes,
-        new_trace: bool,
-        start_time_s: float | None,
-    ) -> Iterator[SpanHandle]:
-        current = CURRENT.get()
-        with sink.span(name, kind, attributes, new_trace=new_trace, start_time_s=start_time_s) as span:
-            if current is None or not span.trace_id:
-                yield span
-                return
-            current.open_spans += 1
-            try:
-                yield span
-            finally:
-                current.open_spans -= 1
+            return no_span()
+        return open_span(self.sink, kind, name, attributes, new_trace, start_time_s)
 
     # -- events and dead letters -------------------------------------------------------------------
 
@@ -300,13 +311,18 @@ class Node:
         """Call the listener with every event of this node, in the thread where it happens; be quick."""
         self._listeners.append(listener)
 
+    def remove_listener(self, listener: Callable[[Event], None]) -> None:
+        """Call the listener no more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
     def emit(self, event: Event) -> None:
         """Tell observability and the listeners."""
         if self.sink is not None:
             self.sink.emit(event)
         if isinstance(event, AgentStarted):
             self.publishing.agent_started(event.address)
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             try:
                 listener(event)
             except Exception:
@@ -332,78 +348,6 @@ class Node:
         )
         self.emit(DeadLettered(target, reason, type_name, context))
 
-    # -- the transport's receiver, on the loop thread ----------------------------------------------
-
-    def on_frame(self, frame: bytes) -> None:
-        self.inbound.on_frame(frame)
-
-    def on_beacon(self, beacon: bytes) -> None:
-        try:
-            parsed = Beacon.FromString(beacon)
-        except DecodeError as error:
-            self.dead_letter_wire(
-                "", "beacon", "undecodable", f"{len(beacon)} bytes that are no beacon: {error}"
-            )
-            return
-        if parsed.HasField("hello"):
-            self.presence.heard(parsed.hello)
-        elif parsed.HasField("publication"):
-            self.publishing.heard(parsed.publication)
-
-    def on_link(self, up: bool, detail: str) -> None:
-        logger.log(
-            logging.INFO if up else logging.WARNING,
-            "node %s: link %s: %s",
-            self.name,
-            "up" if up else "down",
-            detail,
-        )
-        self.presence.link(up)
-
-    def on_problem(self, error: Exception) -> None:
-        logger.error("node %s: %s", self.name, error)
-
-    # -- sending frames ----------------------------------------------------------------------------
-
-    def schedule_flush(self, peer: Peer) -> None:
-        """Send what waits for a peer at the end of this loop turn; from any thread."""
-        peer.armed = True
-        self.dispatcher.call(self._queue_flush, peer)
-
-    def _queue_flush(self, peer: Peer) -> None:
-        # Not sent yet: agents that run in this same turn may have more for the same frame.
-        if not self._flushes:
-            self.dispatcher.loop.call_soon(self._flush)
-        self._flushes.append(peer)
-
-    def _flush(self) -> None:
-        peers, self._flushes = self._flushes, []
-        if self._transport is None:
-            return
-        for peer in peers:
-            try:
-                for frame in peer.frames(self.name, self._transport.max_frame_bytes):
-                    self._transport.send(peer.name, frame)
-            except CoveyError as error:
-                # The frames before were sent; the receiver counts this one as a gap.
-                logger.error("frames to node %s are lost: %s", peer.name, error)
-
-    def probe_peers(self) -> None:
-        """Ask for credits where nothing moves: the frame that carried them may be lost."""
-        for peer in self.outbound.peers:
-            frame = peer.probe(self.name)
-            if frame is not None and self._transport is not None:
-                self._transport.send(peer.name, frame)
-
-    def broadcast(self, beacon: Beacon) -> None:
-        """Send a beacon to all nodes of the swarm."""
-        if self._transport is None:
-            return
-        try:
-            self._transport.broadcast(beacon.SerializeToString())
-        except CoveyError as error:
-            logger.warning("a beacon of node %s could not be sent: %s", self.name, error)
-
     # -- changes in the swarm, on the loop thread --------------------------------------------------
 
     def node_left(self, name: str, why: str) -> None:
@@ -416,20 +360,3 @@ class Node:
         for cell in self.directory.cells:
             if cell.placed and self.presence.locate(cell.address, "") not in (self.name, None):
                 self.ref_of(cell).stop()
-
-
-class _NoSpan:
-    trace_id = ""
-
-    def set(self, **attributes: str | int | float | bool) -> None:
-        """Nothing is traced."""
-
-
-_NO_SPAN = _NoSpan()
-
-
-async def _settled(reply: Reply[Any]) -> None:
-    try:
-        await reply
-    except CoveyError:
-        pass  # it stopped otherwise, or its time was up: both end the wait

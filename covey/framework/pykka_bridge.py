@@ -68,8 +68,9 @@ class Inbox:
         """Put one of Pykka's envelopes; waits for room as `AgentRef.tell` does."""
         reply_to = envelope.reply_to
         item = envelope.message if reply_to is None else Envelope(envelope.message, FuturePort(reply_to))
-        if not self._cell.offer(item):
-            send_or_wait(self._cell, item, PUT_TIMEOUT_S)
+        cell = self._cell
+        if cell.waiters or not cell.offer(item):
+            send_or_wait(cell, item, PUT_TIMEOUT_S, cell.wait_for_room)
 
     def get(self) -> Any:
         """Refused: only the agent's own executor takes messages."""

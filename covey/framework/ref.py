@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CHAIN", "AgentRef"]
 
 MAX_CHAIN = 64
+MAX_TIMEOUT_S = 1e9
 
 
 class AgentRef:
@@ -73,15 +74,14 @@ class AgentRef:
             cell = self._cell = self._node.directory.find(self._address, self._node_name)
         current = CURRENT.get()
         node = self._node
-        if current is None and node.sink is None:
-            item = message
-        else:
-            item = self._envelope(message, None, current)
+        bare = current is None and node.sink is None
+        item = message if bare else self._envelope(message, None, current)
         if cell is None:
             return node.outbound.tell(self._address, self._node_name, item)
-        if cell.offer(item):
+        # Who waits for room already is not overtaken: order is kept per sender.
+        if not cell.waiters and cell.offer(item):
             return DONE
-        return send_or_wait(cell, item, node.ask_timeout_s)
+        return send_or_wait(cell, item, node.ask_timeout_s, cell.wait_for_room)
 
     def ask(self, message: Any, timeout: float | None = None) -> Reply[Any]:
         """Send a message and get a `Reply`; its deadline is `timeout` seconds from now (default 5).
@@ -97,8 +97,11 @@ class AgentRef:
         current = CURRENT.get()
         now = monotonic()
         timeout_s = node.ask_timeout_s if timeout is None else timeout
-        if timeout_s < 0 or timeout_s != timeout_s:
-            raise ConfigurationError(f"ask(..., timeout={timeout!r}): give seconds, 0 or more")
+        if not 0 <= timeout_s <= MAX_TIMEOUT_S:
+            raise ConfigurationError(
+                f"ask(..., timeout={timeout!r}): give seconds, from 0 to {MAX_TIMEOUT_S:g}: "
+                "every ask has a deadline"
+            )
         deadline = now + timeout_s
         chain: tuple[str, ...] = ()
         if current is not None:
@@ -147,7 +150,7 @@ class AgentRef:
     def _ask_here(self, cell: Cell, envelope: Envelope, reply: Reply[Any]) -> None:
         reply._on_cancel = lambda: cell.cancel(envelope)
         try:
-            if cell.offer(envelope):
+            if not cell.waiters and cell.offer(envelope):
                 return
         except CoveyError:
             return  # the policy `fail` has failed the reply with the same error
@@ -156,14 +159,16 @@ class AgentRef:
     def _ask_when_room(self, cell: Cell, envelope: Envelope, reply: Reply[Any]) -> None:
         """Offer again whenever there is room; the reply's deadline ends it. Bounded like the mailbox."""
         if len(cell.waiters) >= cell.actor_class.mailbox.capacity:
-            reply.fail(cell.full_error())
+            cell.refuse(envelope, cell.full_error())
             return
 
         def offer() -> None:
-            if not reply.done() and not cell.offer(envelope):
-                cell.waiters.append(offer)
+            if reply.done():
+                cell.refuse(envelope, cell.full_error())
+            elif not cell.offer(envelope):
+                cell.waiters.appendleft(offer)
 
-        cell.waiters.append(offer)
+        cell.wait_for_room(offer)
 
     def _envelope(self, message: Any, reply: Reply[Any] | None, current: Handling | None) -> Envelope:
         sender = None if current is None else current.cell.address
@@ -204,8 +209,14 @@ def _chain(current: Handling) -> tuple[str, ...]:
     """Agents that wait when the agent being run waits: those before it, and itself if it has no free slot."""
     cell = current.cell
     agent_class = cell.actor_class
+    if agent_class.dispatcher == "loop":
+        if not current.is_async:
+            return ()  # a plain handler on the loop cannot wait
+        free = cell.running < agent_class.concurrency
+    else:
+        free = False  # its thread may block
     chain = current.chain
-    if agent_class.reentrant or not current.is_async or cell.running < agent_class.concurrency:
+    if agent_class.reentrant or free:
         return chain
     return (*chain, str(cell.address))[-MAX_CHAIN:]
 

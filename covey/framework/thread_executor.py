@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from covey.framework.dispatcher import BATCH, TaskHook
-
-if TYPE_CHECKING:
-    from covey.framework.cell import Cell
+from covey.framework.dispatcher import BATCH, TaskHook, Turning
 
 __all__ = ["ThreadExecutor"]
+
+logger = logging.getLogger("covey.dispatcher")
 
 
 class ThreadExecutor:
@@ -25,15 +25,17 @@ class ThreadExecutor:
     """
 
     def __init__(self, name: str) -> None:
-        self._wakes: deque[Cell] = deque()
+        self.name = name
+        self._wakes: deque[Turning] = deque()
         self._gate = threading.Semaphore(0)
         self._runner: asyncio.Runner | None = None
         self._ended = False
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.handled = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def schedule(self, cell: Cell) -> None:
+    def schedule(self, cell: Turning) -> None:
         self._wakes.append(cell)
         self._gate.release()
 
@@ -46,8 +48,15 @@ class ThreadExecutor:
         task = loop.create_task(coroutine, context=context)
         started(task)
         task.add_done_callback(done)
-        # The wait ends with the task; the task's own deadline is the ask's, or the handler's affair.
-        loop.run_until_complete(asyncio.wait([task]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # A hook that follows on a task (`on_failure`) starts while the loop still runs, and is run by it.
+        while self._tasks and not loop.is_running():
+            try:
+                # The wait ends with the tasks; their own deadlines are the asks', or the handlers' affair.
+                loop.run_until_complete(asyncio.wait(self._tasks))
+            except (SystemExit, KeyboardInterrupt) as error:
+                logger.error("%r in a handler does not end its thread", error)
 
     def end(self) -> None:
         """Let the thread end after its present turn."""
@@ -64,6 +73,10 @@ class ThreadExecutor:
         while not self._ended:
             self._gate.acquire()  # woken by every schedule() and by end()
             while self._wakes:
-                self.handled += self._wakes.popleft().turn(BATCH)
+                cell = self._wakes.popleft()
+                try:
+                    self.handled += cell.turn(BATCH)
+                except Exception:
+                    logger.exception("internal error in a turn of %r", cell)
         if self._runner is not None:
             self._runner.close()

@@ -21,18 +21,30 @@ def next_tick(first: float, period_s: float, now: float) -> float:
     """
     if now < first:
         return first
-    return first + (int((now - first) / period_s) + 1) * period_s
+    due = first + (int((now - first) / period_s) + 1) * period_s
+    return due if due > now else due + period_s  # the division may round down
 
 
 class PeriodicTimer:
     """Posts itself to its agent's system lane every period; at most once at a time."""
 
-    __slots__ = ("_cell", "_dispatcher", "_first", "_handle", "cancelled", "handler", "pending", "period_s")
+    __slots__ = (
+        "_cell",
+        "_dispatcher",
+        "_due",
+        "_first",
+        "_handle",
+        "cancelled",
+        "handler",
+        "pending",
+        "period_s",
+    )
 
     def __init__(self, cell: Cell, handler: Handler, period_s: float, dispatcher: Dispatcher) -> None:
         self._cell = cell
         self._dispatcher = dispatcher
         self._handle: asyncio.TimerHandle | None = None
+        self._due = float("-inf")
         self._first = monotonic() + period_s
         self.handler = handler
         self.period_s = period_s
@@ -53,8 +65,9 @@ class PeriodicTimer:
 
     def _arm(self) -> None:
         if not self.cancelled:
-            due = next_tick(self._first, self.period_s, monotonic())
-            self._handle = self._dispatcher.loop.call_at(due, self._fire)
+            # A loop may fire a hair early: the tick after that is still the next one.
+            self._due = next_tick(self._first, self.period_s, max(monotonic(), self._due))
+            self._handle = self._dispatcher.loop.call_at(self._due, self._fire)
 
     def _fire(self) -> None:
         self._arm()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
+import errno
 import time
-from types import FrameType
 
 from rich.console import Console
 
+from .interrupts import interruptible
 from .options import DemoOptions
 from .screen import board_events as events
 from .screen.board import Board
@@ -20,11 +20,12 @@ __all__ = ["run"]
 
 
 def run(options: DemoOptions) -> int:
-    """The whole demo; returns the exit status of `covey demo aiops`.
+    """The whole demo; returns the exit status of `covey demo aiops`. Main thread only.
 
     Raises:
-        CoveyError: something could not start; the message says what, and what to do.
+        CoveyError: something could not start, or ended before its time; the message says what to do.
         KeyboardInterrupt: Ctrl-C or SIGTERM; everything has been ended by then.
+        BrokenPipeError: nobody reads the output any more; everything has been ended by then.
     """
     patients = NAMES[: options.patients]
     started = time.monotonic()
@@ -34,21 +35,15 @@ def run(options: DemoOptions) -> int:
     def now() -> float:
         return time.monotonic() - started
 
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with open_view(board, console, now) as view:
-            view.show(events.Phase(f"starting {len(patients) + 1} services and {options.nodes} nodes"))
-            from .run import DemoRun  # only now: the first frame is on the screen
+    with interruptible(), open_view(board, console, now) as view:
+        view.show(events.Phase(f"starting {len(patients) + 1} services and {options.nodes} nodes"))
+        from .run import DemoRun  # only now: the first frame is on the screen
 
-            with DemoRun(options, patients, view.show, now) as demo:
-                demo.watch()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        with DemoRun(options, patients, view, now) as demo:
+            demo.watch()
+    if not view.is_read:
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
     print_report(to_lines(board, demo.traces), console)
     if options.report is not None:
         write_json(options.report, to_json(board, options))
     return exit_status(board)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,23 +12,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from covey import Child, Supervisor, Swarm
+from covey import Child, CoveyError, Supervisor, Swarm
 from covey.observability import trace_directory
 from covey.transports import EmbeddedServer
 
+from .interrupts import ignore_interrupts
 from .options import DemoOptions
 from .screen import board_events as events
+from .screen.display import View
 from .swarm.ask_probe import AskProbe
 from .swarm.desk import Desk
 from .swarm.detector import Detector
 from .swarm.messages import Crash, Watch
 from .swarm.monitor import HOST, HostMonitor, Monitor, series_key
 from .swarm.node_process import READY_S, STOP_S, NodeProcess
-from .swarm.surroundings import DESK, Surroundings
+from .swarm.surroundings import DESK, FORECASTER, Surroundings
 from .swarm.witness_process import WitnessProcess
 from .world.injector import Injector, plan
 from .world.journal import FaultInjected, Journal, JournalReader
-from .world.ward_client import Ward
+from .world.ward_client import Ward, WardError
 
 __all__ = ["DemoRun"]
 
@@ -36,30 +38,35 @@ CRASH_SHARE = 0.45
 """When an agent's crash is injected, as a share of the run."""
 LOOP_S = 0.1
 WATCH_S = 1.0
-
-Show = Callable[[events.Event], None]
+LEAVE_S = 0.5
 
 
 class DemoRun:
-    """Starts everything on entering and ends everything on leaving, in the reverse order."""
+    """Starts everything on entering and ends everything on leaving, in the reverse order.
+
+    All that touches the disk is in the ward's folder, which the ward removes however this process ends.
+    """
 
     def __init__(
-        self, options: DemoOptions, patients: Sequence[str], show: Show, now: Callable[[], float]
+        self, options: DemoOptions, patients: Sequence[str], view: View, now: Callable[[], float]
     ) -> None:
         self._options = options
         self._patients = patients
-        self._show = show
+        self._view = view
+        self._show = view.show
         self._now = now
         self._started_at = time.time() - now()
         self._owned = ExitStack()
         self._nodes: list[NodeProcess] = []
         self._has_torch = importlib.util.find_spec("torch") is not None
-        self.traces = "traces: off"
+        self.traces = ""
+        """Where the traces are, or empty."""
 
     def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:
+            ignore_interrupts()
             self._owned.close()
             raise
         return self
@@ -67,6 +74,7 @@ class DemoRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        ignore_interrupts()
         self._show(events.Phase("ending the run"))
         self._owned.close()
 
@@ -74,30 +82,27 @@ class DemoRun:
 
     def _start(self) -> None:
         options, owned = self._options, self._owned
-        folder = Path(owned.enter_context(tempfile.TemporaryDirectory(prefix="covey-demo-")))
+        url = options.nats or self._start_server()
+        try:
+            self._ward = owned.enter_context(Ward(self._patients, twin_of=self._patients[0]))
+        except WardError as error:
+            raise CoveyError(str(error)) from error
+        folder, registry = self._ward.folder, self._ward.registry
+        self._log_into(folder / "demo.log")
         journal_path = folder / "journal.jsonl"
         journal_path.touch()
-        url = options.nats or self._start_server()
-        ward = owned.enter_context(Ward(self._patients, twin_of=self._patients[0]))
-        self._witness = WitnessProcess(ward.registry.path, journal_path, self._show, self._started_at)
+        self._witness = WitnessProcess(registry.path, journal_path, self._show, self._started_at)
         owned.callback(self._witness.stop)
         name = f"aiops-{secrets.token_hex(3)}"
-        self._start_nodes(url, name, ward.registry.path, journal_path, folder)
-        self._swarm = owned.enter_context(Swarm.connect(url, name=name, node="demo", trace_ratio=0.0))
-        self._swarm.supervise(Supervisor([Child(Desk, DESK[1], self._show, self._started_at)], name="demo"))
-        deadline = time.monotonic() + READY_S
-        for node in self._nodes:
-            node.wait_ready(deadline)
-        self._swarm.wait_for_nodes(len(self._nodes) + 1, READY_S)
-        self.traces = self._nodes[-1].traces
+        self._join(url, name)
+        self._start_nodes(url, name, registry.path, journal_path)
+        self._journal = JournalReader(journal_path)
+        owned.callback(self._read_journal)
         faults = []
         if options.faults:
             faults = plan(options.seed, options.seconds - self._now(), self._patients, self._patients[0])
-        self._journal = JournalReader(journal_path)
-        owned.callback(self._read_journal)
-        owned.enter_context(Injector(faults, ward.registry, Journal(journal_path)))
-        probe = AskProbe(self._swarm, self._patients, self._show)
-        owned.callback(probe.stop)
+        owned.enter_context(Injector(faults, registry, Journal(journal_path)))
+        self._swarm.spawn(AskProbe, "main", self._patients, self._show)
 
     def _start_server(self) -> str:
         server = EmbeddedServer()
@@ -105,18 +110,46 @@ class DemoRun:
         server.start()
         return server.url
 
-    def _start_nodes(self, url: str, name: str, registry: Path, journal: Path, folder: Path) -> None:
+    def _log_into(self, path: Path) -> None:
+        """Warnings of this process's node would otherwise be written across the picture."""
+        handler = logging.FileHandler(path)
+        logging.getLogger().addHandler(handler)
+        self._owned.callback(handler.close)
+        self._owned.callback(logging.getLogger().removeHandler, handler)
+
+    def _join(self, url: str, name: str) -> None:
+        self._swarm = Swarm.connect(url, name=name, node="demo", trace_ratio=0.0)
+        self._owned.callback(self._swarm.stop, LEAVE_S)
+        self._swarm.start()
+        desk = Child(Desk, DESK[1], (self._show, self._started_at, self._swarm.dead_letters))
+        self._swarm.supervise(Supervisor([desk], name="demo"))
+
+    def _start_nodes(self, url: str, name: str, registry: Path, journal: Path) -> None:
         self._owned.callback(self._end_nodes)
         if not self._has_torch:
             self._show(events.TorchState(events.TORCH_ABSENT))
         count = self._options.nodes
         for number in range(1, count + 1):
-            # torch lives on one node only, the last: the others stay light.
             around = Surroundings(
-                registry, journal, self._options.repair, self._has_torch and number == count
+                registry,
+                journal,
+                repair=self._options.repair,
+                forecaster=self._has_torch,
+                # torch lives on one node only, the last: the others stay light.
+                torch=self._has_torch and number == count,
             )
-            node = NodeProcess(f"node-{number}", url, name, around, folder, trace_directory())
-            self._nodes.append(node)
+            folder = self._ward.folder
+            self._nodes.append(NodeProcess(f"node-{number}", url, name, around, folder, trace_directory()))
+        deadline = time.monotonic() + READY_S
+        for node in self._nodes:
+            node.wait_ready(deadline)
+        if not self._swarm.wait_for_nodes(count + 1, READY_S):
+            seen = ", ".join(member.name for member in self._swarm.nodes())
+            raise CoveyError(
+                f"only {seen} found each other within {READY_S:g} s on {url}: is another server behind it?"
+            )
+        where = self._nodes[-1].traces
+        self.traces = f"files in {trace_directory()}" if where.startswith("file ") else where
 
     def _end_nodes(self) -> None:
         for node in self._nodes:
@@ -128,12 +161,16 @@ class DemoRun:
     # -- the run -----------------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Let the run happen until its time is up."""
+        """Let the run happen until its time is up, or until nobody reads what it says.
+
+        Raises:
+            CoveyError: something that the run cannot do without has ended.
+        """
         calm = "nothing is broken in this run: the swarm watches healthy services"
         self._show(events.Phase("the swarm is up; faults are on their way" if self._options.faults else calm))
         next_watch = 0.0
         crash_at = CRASH_SHARE * self._options.seconds if self._options.faults else float("inf")
-        while self._now() < self._options.seconds:
+        while self._now() < self._options.seconds and self._view.is_read:
             if self._now() >= next_watch:
                 next_watch = self._now() + WATCH_S
                 self._keep_watched()
@@ -141,16 +178,16 @@ class DemoRun:
                 crash_at = float("inf")
                 self._swarm.agent(Detector, series_key(self._patients[-1], "folder_mb")).tell(Crash())
             self._read_journal()
-            self._check_nodes()
-            time.sleep(LOOP_S)
+            self._check_processes()
+            self._swarm.wait(LOOP_S)
 
     def _keep_watched(self) -> None:
         """Address every monitor: one that died with its node is activated on another by this."""
         for patient in self._patients:
             self._swarm.agent(Monitor, patient).tell(Watch())
         self._swarm.agent(HostMonitor, HOST).tell(Watch())
-        if self._has_torch:
-            self._swarm.agent("forecaster", "main").tell(Watch())
+        if any(node.has_torch for node in self._nodes):
+            self._swarm.agent(*FORECASTER).tell(Watch())
 
     def _read_journal(self) -> None:
         for entry in self._journal.read():
@@ -158,9 +195,19 @@ class DemoRun:
                 at = entry.at - self._started_at
                 self._show(events.Injected(entry.fault_id, entry.kind, entry.patient, at))
 
-    def _check_nodes(self) -> None:
+    def _check_processes(self) -> None:
         for node in list(self._nodes):
             if node.exit_status is not None:
-                reason = f"ended with status {node.exit_status}: {node.last_words()}"
-                self._show(events.NodeDown(node.name, reason))
+                self._show(events.NodeDown(node.name, node.epitaph()))
                 self._nodes.remove(node)
+                node.close()
+                if not self._nodes:
+                    raise CoveyError(f"no node process is left; the last was {node.name}: {node.epitaph()}")
+        if self._witness.exit_status is not None:
+            raise CoveyError(
+                f"the witness {self._witness.epitaph()}: nobody can say any more what is repaired; start anew"
+            )
+        if self._ward.exit_status is not None:
+            raise CoveyError(
+                f"the ward that owns the services ended with status {self._ward.exit_status}; start anew"
+            )

@@ -252,7 +252,10 @@ def test_the_witness_ends_with_its_summary_when_the_ward_is_gone(tmp_path: Path)
 
 
 def test_the_witness_shares_no_code_with_those_it_judges() -> None:
-    script = "import sys, examples.aiops.world.witness; print(*(m for m in sys.modules if m.startswith('examples.')))"
+    script = (
+        "import sys, examples.aiops.world.witness;"
+        "print(*(m for m in sys.modules if m.startswith('examples.')))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20
     )

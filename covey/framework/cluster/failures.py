@@ -11,6 +11,7 @@ from covey.framework.proto.envelope_pb2 import Failure
 __all__ = ["pack_failure", "unpack_failure"]
 
 TRACEBACK_CHARS = 8_000
+MESSAGE_CHARS = 8_000
 
 # Covey's own errors come back as themselves, made from their data; every other one as RemoteError.
 _PACK: dict[type[BaseException], Callable[..., list[str]]] = {
@@ -33,7 +34,7 @@ _UNPACK: dict[str, Callable[[list[str]], BaseException]] = {
     "AskCycleError": lambda d: errors.AskCycleError(d),
     "AskTimeoutError": lambda d: errors.AskTimeoutError(d[0], float(d[1]), d[2]),
     "MailboxFullError": lambda d: errors.MailboxFullError(d[0], int(d[1])),
-    "NoHostError": lambda d: errors.NoHostError(d[0], d[1].split("\n"), d[2].split("\n")),
+    "NoHostError": lambda d: errors.NoHostError(d[0], _lines(d[1]), _lines(d[2])),
     "PayloadTooLargeError": lambda d: errors.PayloadTooLargeError(d[0], int(d[1]), int(d[2])),
     "Reject": lambda d: errors.Reject(d[0]),
     "SchemaChangedError": lambda d: errors.SchemaChangedError(d[0], d[1:]),
@@ -43,16 +44,30 @@ _UNPACK: dict[str, Callable[[list[str]], BaseException]] = {
 
 
 def pack_failure(error: BaseException) -> bytes:
-    """The error as bytes, with its traceback as text (its last 8,000 characters)."""
-    name = type(error).__name__
-    text = "".join(traceback.format_exception(error))[-TRACEBACK_CHARS:]
-    pack = _PACK.get(type(error))
+    """The error as bytes, with its traceback as text (its last 8,000 characters); never raises."""
     if isinstance(error, errors.RemoteError):  # it came from a third node: keep what that one said
-        return Failure(
-            type=error.type_name, message=error.message, traceback=error.traceback_text
-        ).SerializeToString()
-    data = [] if pack is None else pack(error)
-    return Failure(type=name, message=str(error), traceback=text, data=data).SerializeToString()
+        failure = Failure(type=error.type_name, message=error.message, traceback=error.traceback_text)
+        return failure.SerializeToString()
+    pack = _PACK.get(type(error))
+    data = [] if pack is None else [_text(part) for part in pack(error)]
+    return Failure(
+        type=type(error).__name__,
+        message=_text(_shown(error)),
+        traceback=_text("".join(traceback.format_exception(error))[-TRACEBACK_CHARS:]),
+        data=data,
+    ).SerializeToString()
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a broken __str__ must not cost the asker its answer
+        return f"its text cannot be shown: __str__ raised {type(broken).__name__}"
+
+
+def _text(text: str) -> str:
+    """Short enough for a frame, and such that UTF-8 can hold it."""
+    return text[:MESSAGE_CHARS].encode(errors="backslashreplace").decode()
 
 
 def unpack_failure(payload: bytes) -> BaseException:
@@ -68,3 +83,7 @@ def unpack_failure(payload: bytes) -> BaseException:
         except (IndexError, ValueError):
             pass  # from a node of another version: its text is still worth showing
     return errors.RemoteError(failure.type, failure.message, failure.traceback)
+
+
+def _lines(text: str) -> list[str]:
+    return text.split("\n") if text else []

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
-from pykka.messages import _ActorStop
 
 from covey.framework.address import Address
 from covey.framework.cluster.failures import unpack_failure
 from covey.framework.cluster.inbound_ask import InboundAsk
 from covey.framework.cluster.outbound import STOP_TYPE
+from covey.framework.cluster.packing import Header, PassedOn
+from covey.framework.cluster.parking import Parking
+from covey.framework.cluster.refusals import absent, dead_letter_reason
 from covey.framework.envelope import Envelope
-from covey.framework.errors import (
-    AgentDeadError,
-    AskCycleError,
-    CoveyError,
-    NoHostError,
-    SchemaChangedError,
-    UndecodableError,
-)
+from covey.framework.errors import AskCycleError, CoveyError, MailboxFullError, UndecodableError
 from covey.framework.messages import codec
-from covey.framework.messages.schema import descriptor_bytes, differences
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.framework.proto.envelope_pb2 import Frame
 
@@ -55,118 +48,111 @@ class Inbound:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._asks: dict[tuple[str, int], tuple[InboundAsk, Cell, Envelope]] = {}
-        # Envelopes that found their mailbox full. Bounded by the peers' credits, which stay taken.
-        self._parked: dict[Address, deque[tuple[Envelope | Any, int, Peer]]] = {}
+        self._parking = Parking(node)
+
+    @property
+    def asks_in_hand(self) -> int:
+        """Asks of other nodes that were not answered yet."""
+        return len(self._asks)
 
     def on_frame(self, data: bytes) -> None:
         """One transport message of another node."""
         try:
             frame = Frame.FromString(data)
         except DecodeError as error:
-            self._bad("frame", data, UndecodableError(f"{len(data)} bytes that are no frame: {error}"))
+            self._bad("frame", data, f"{len(data)} bytes that are no frame: {error}")
             return
         if not frame.source or frame.source == self._node.name:
-            self._bad("frame", data, UndecodableError(f"a frame of {len(data)} bytes without a source"))
+            self._bad("frame", data, f"a frame of {len(data)} bytes without a source")
             return
         peer = self._node.outbound.peer(frame.source)
         lost = peer.received(frame)
         if lost:
             logger.warning("%d frames from node %s were lost on the way", lost, frame.source)
         for schema in frame.schemas:
-            self._compare(peer, schema.type, schema.descriptor)
+            peer.compare(schema.type, schema.descriptor)
+        taken = 0
         for envelope in frame.envelopes:
-            self._take(peer, envelope)
+            if self._take(peer, envelope):
+                taken += len(envelope)
+        peer.took(taken)
 
     def node_left(self, name: str) -> None:
         """Nobody waits for the answers to that node's asks any more."""
-        for source, message_id in [key for key in self._asks if key[0] == name]:
-            self._asks[source, message_id][0].drop()
+        for key in list(self._asks):  # a copy: agents with a thread of their own may answer meanwhile
+            entry = self._asks.get(key) if key[0] == name else None
+            if entry is not None:
+                entry[0].drop()
 
     # -- one envelope ------------------------------------------------------------------------------
 
-    def _take(self, peer: Peer, data: bytes) -> None:
-        size = len(data)
+    def _take(self, peer: Peer, data: bytes) -> bool:
+        """Do what an envelope asks for; False when it is parked and its credit stays taken."""
         try:
             wire = WireEnvelope.FromString(data)
         except DecodeError as error:
-            peer.took(size)
-            self._bad("envelope", data, UndecodableError(f"{size} bytes that are no envelope: {error}"))
-            return
+            self._bad("envelope", data, f"{len(data)} bytes that are no envelope: {error}")
+            return True
         kind = wire.kind
-        if kind == _TELL or kind == _ASK:
-            try:
-                if self._deliver(peer, wire, size):
-                    peer.took(size)
-            except CoveyError as error:
-                peer.took(size)
-                self._refuse(peer, wire, error)
-            return
-        peer.took(size)
-        if kind == _REPLY:
-            self._answer(wire)
-        elif kind == _FAILURE:
-            reply = self._node.outbound.answered(wire.message_id)
-            if reply is not None:
-                reply.fail(unpack_failure(wire.payload))
-        elif kind == _CANCEL:
-            entry = self._asks.get((peer.name, wire.message_id))
-            if entry is not None:
-                port, cell, envelope = entry
-                port.drop()
-                cell.cancel(envelope)
-        else:
-            self._bad("envelope", data, UndecodableError(f"an envelope of the unknown kind {kind}"))
-
-    def _answer(self, wire: WireEnvelope) -> None:
-        reply = self._node.outbound.answered(wire.message_id)
-        if reply is None:
-            return  # it timed out or was cancelled here
+        if kind != _TELL and kind != _ASK:
+            self._answer(peer, wire, data)
+            return True
         try:
-            reply.resolve(codec.decode(wire.type, wire.payload))
+            return self._deliver(peer, wire, len(data))
         except CoveyError as error:
-            reply.fail(error)
+            self._refuse(peer, wire, error)
+        except Exception as error:  # an agent's constructor or thread may fail: the frame goes on
+            logger.exception("an envelope of node %s for %s", peer.name, wire.target)
+            self._refuse(peer, wire, UndecodableError(f"{type(error).__name__}: {error}"))
+        return True
 
     def _deliver(self, peer: Peer, wire: WireEnvelope, size: int) -> bool:
-        """Put it into its mailbox; False when it was parked and its credit stays taken."""
         address = _parse_address(wire.target)
-        cell = self._node.directory.find(address, "")
-        if cell is None:
-            destination = self._node.presence.locate(address, "")
-            if destination is not None and destination != self._node.name and wire.hops < MAX_HOPS:
-                self._pass_on(peer, wire, destination)
-                return True
-            cell = self._node.directory.activate(address)
-        if cell is None:
-            raise self._absent(address)
-        item = self._unpack(peer, wire, cell, address)
-        parked = self._parked.get(address)
-        if parked is None and cell.offer(item):
+        type_name = wire.type
+        if type_name == STOP_TYPE:
+            self._stop(peer, wire, address)
             return True
-        if parked is None:
-            parked = self._parked[address] = deque()
-            cell.waiters.append(lambda: self._node.dispatcher.call(self._unpark, address))
-        parked.append((item, size, peer))
-        # Room may have come between the offer and the waiter.
-        self._node.dispatcher.call(self._unpark, address)
+        cell = self._node.directory.find(address, self._node.name if wire.bound else "")
+        if cell is None:
+            if not wire.bound:
+                destination = self._node.presence.locate(address, "")
+                if destination not in (None, self._node.name) and wire.hops < MAX_HOPS:
+                    self._pass_on(peer, wire, address, str(destination))
+                    return True
+                cell = self._node.directory.activate(address)
+            if cell is None:
+                raise absent(self._node, address)
+        foreign = peer.foreign
+        if foreign and type_name in foreign:
+            raise foreign[type_name]
+        item = self._unpack(peer, wire, cell, codec.decode(type_name, wire.payload))
+        if not self._parking.is_empty and self._parking.holds(address):
+            self._parking.park(cell, item, size, peer)
+            return False
+        try:
+            if cell.offer(item):
+                return True
+        except MailboxFullError:
+            return True  # the mailbox's policy is to fail: it has told the asker, and kept a dead letter
+        self._parking.park(cell, item, size, peer)
         return False
 
-    def _unpack(self, peer: Peer, wire: WireEnvelope, cell: Cell, address: Address) -> Any:
-        if wire.type == STOP_TYPE:
-            message: Any = _ActorStop()
-        else:
-            changed = peer.foreign.get(wire.type)
-            if changed:
-                raise SchemaChangedError(wire.type, changed)
-            message = codec.decode(wire.type, wire.payload)
-        if wire.kind == _TELL and not wire.sender and not wire.trace:
+    def _unpack(self, peer: Peer, wire: WireEnvelope, cell: Cell, message: Any) -> Any:
+        sender, context = wire.sender, wire.trace
+        asked = wire.kind == _ASK
+        if not asked and not sender and not context:
             return message
-        sender = _parse_address(wire.sender) if wire.sender else None
-        context = bytes(wire.trace)
         if len(context) != 25:
             context = b""
-        envelope = Envelope(message, None, sender, context, monotonic() if context else 0.0)
+        envelope = Envelope(
+            message,
+            None,
+            _parse_address(sender) if sender else None,
+            context,
+            monotonic() if context else 0.0,
+        )
         envelope.remote = peer.name
-        if wire.kind == _ASK:
+        if asked:
             envelope.reply = self._port(peer, wire, cell, envelope)
         if context:
             envelope.message_id = f"{peer.name}-{wire.message_id}"
@@ -176,83 +162,78 @@ class Inbound:
         chain = tuple(wire.chain)
         if wire.target in chain and not cell.actor_class.reentrant:
             raise AskCycleError((*chain[chain.index(wire.target) :], wire.target))
-        asker = self._asker(peer, wire)
-        key = (asker.name, wire.message_id)
-        deadline = monotonic() + wire.remaining_ms / 1e3 if wire.remaining_ms else None
-        port = InboundAsk(
-            asker,
-            wire.message_id,
-            wire.target,
-            deadline,
-            chain,
-            codec.encode,
-            self._node.max_payload_bytes,
-            lambda: self._asks.pop(key, None),
-        )
+        port = self._unregistered_port(peer, wire, chain)
+        key = (port.asker, port.message_id)
+        port.on_settled = lambda: self._asks.pop(key, None)
         self._asks[key] = (port, cell, envelope)
         return port
 
-    def _unpark(self, address: Address) -> None:
-        parked = self._parked.get(address)
-        if parked is None:
+    def _unregistered_port(self, peer: Peer, wire: WireEnvelope, chain: tuple[str, ...] = ()) -> InboundAsk:
+        # The answer goes to the node that asked, also when another one passed the ask on.
+        asker = peer if wire.reply_to in ("", peer.name) else self._node.outbound.peer(wire.reply_to)
+        deadline = monotonic() + wire.remaining_ms / 1e3 if wire.remaining_ms else None
+        return InboundAsk(asker, wire.message_id, wire.target, deadline, chain, self._node.max_payload_bytes)
+
+    def _stop(self, peer: Peer, wire: WireEnvelope, address: Address) -> None:
+        port = self._unregistered_port(peer, wire)
+        cell = self._node.directory.find(address, activate=False)
+        if cell is None:
+            port.resolve(None)
             return
-        cell = self._node.directory.find(address, "")
-        while parked:
-            item, size, peer = parked[0]
-            if cell is None:
-                self._node.dead_letter(address, item, "stopped", "it stopped before there was room")
-                if type(item) is Envelope and item.reply is not None:
-                    item.reply.fail(self._absent(address))
-            elif not cell.offer(item):
-                cell.waiters.append(lambda: self._node.dispatcher.call(self._unpark, address))
-                return
-            parked.popleft()
-            peer.took(size)
-        del self._parked[address]
+        reply = self._node.ref_of(cell).stop()
 
-    def _pass_on(self, peer: Peer, wire: WireEnvelope, destination: str) -> None:
-        def refuse(reason: str, error: CoveyError) -> None:
-            self._node.dead_letter_wire(wire.target, wire.type, reason, str(error))
-            if wire.kind == _ASK:
-                self._fail(peer, wire, error)
+        def stopped() -> None:
+            try:
+                port.resolve(reply.get())
+            except CoveyError as error:
+                port.fail(error)
 
-        if not self._node.outbound.forward(wire, destination, refuse):
-            refuse("mailbox full", self._node.outbound.peer(destination).full_error())
+        reply.add_done_callback(stopped)
 
-    # -- what goes wrong ---------------------------------------------------------------------------
+    # -- answers -----------------------------------------------------------------------------------
 
-    def _absent(self, address: Address) -> CoveyError:
-        placement = self._node.presence.placement
-        if address.kind in placement.hosted:
-            return AgentDeadError(str(address), f"it is not on node {self._node.name}")
-        return NoHostError(address.kind, placement.names, placement.hosted)
+    def _answer(self, peer: Peer, wire: WireEnvelope, data: bytes) -> None:
+        kind = wire.kind
+        if kind == _CANCEL:
+            entry = self._asks.get((peer.name, wire.message_id))
+            if entry is not None:
+                port, cell, envelope = entry
+                port.drop()
+                cell.cancel(envelope)
+            return
+        if kind not in (_REPLY, _FAILURE):
+            self._bad("envelope", data, f"an envelope of the unknown kind {kind}")
+            return
+        reply = self._node.outbound.answered(wire.message_id)
+        if reply is None:
+            return  # it timed out or was cancelled here
+        if kind == _FAILURE:
+            reply.fail(unpack_failure(wire.payload))
+            return
+        try:
+            changed = peer.foreign.get(wire.type)
+            if changed is not None:
+                raise changed
+            reply.resolve(codec.decode(wire.type, wire.payload))
+        except CoveyError as error:
+            reply.fail(error)
+
+    # -- what goes wrong, or elsewhere -------------------------------------------------------------
+
+    def _pass_on(self, peer: Peer, wire: WireEnvelope, address: Address, destination: str) -> None:
+        port = self._unregistered_port(peer, wire) if wire.kind == _ASK else None
+        wire.hops += 1
+        item = PassedOn(wire.SerializeToString(), Header(address, "", wire.type), Envelope(None, port))
+        next_peer = self._node.outbound.peer(destination)
+        if not next_peer.offer(item):
+            next_peer.refuse(item, next_peer.full_error())
 
     def _refuse(self, peer: Peer, wire: WireEnvelope, error: CoveyError) -> None:
-        reasons = {
-            UndecodableError: "undecodable",
-            SchemaChangedError: "schema changed",
-            NoHostError: "no host",
-        }
-        self._node.dead_letter_wire(wire.target, wire.type, reasons.get(type(error), "stopped"), str(error))
         if wire.kind == _ASK:
-            self._fail(peer, wire, error)
+            self._unregistered_port(peer, wire).fail(error)
+        reason = dead_letter_reason(error)
+        if reason:
+            self._node.dead_letter_wire(wire.target, wire.type, reason, str(error))
 
-    def _fail(self, peer: Peer, wire: WireEnvelope, error: CoveyError) -> None:
-        asker = self._asker(peer, wire)
-        InboundAsk(asker, wire.message_id, wire.target, None, (), codec.encode, 0, lambda: None).fail(error)
-
-    def _asker(self, peer: Peer, wire: WireEnvelope) -> Peer:
-        """Who gets the answer: the node that asked, also when another one passed the ask on."""
-        return peer if wire.reply_to in ("", peer.name) else self._node.outbound.peer(wire.reply_to)
-
-    def _bad(self, what: str, data: bytes, error: UndecodableError) -> None:
-        self._node.dead_letter_wire("", what, "undecodable", f"{error}; it begins with {data[:16].hex()}")
-
-    def _compare(self, peer: Peer, type_name: str, descriptor: bytes) -> None:
-        local = codec.resolve(type_name)
-        if local is None:
-            return
-        found = tuple(differences(descriptor_bytes(local), descriptor))
-        peer.foreign[type_name] = found
-        if found:
-            logger.error("%s of node %s is refused: %s", type_name, peer.name, "; ".join(found))
+    def _bad(self, what: str, data: bytes, detail: str) -> None:
+        self._node.dead_letter_wire("", what, "undecodable", f"{detail}; it begins with {data[:16].hex()}")

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from covey.framework.cluster.failures import pack_failure
+from covey.framework.cluster.packing import pack_answer
 from covey.framework.cluster.peer import Peer
 from covey.framework.errors import AskTimeoutError, CoveyError, PayloadTooLargeError
+from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 
 __all__ = ["InboundAsk"]
@@ -20,13 +22,12 @@ class InboundAsk:
 
     __slots__ = (
         "_claim",
-        "_encode",
         "_limit_bytes",
-        "_message_id",
         "_peer",
-        "_settled",
         "chain",
         "deadline",
+        "message_id",
+        "on_settled",
         "target",
     )
 
@@ -37,19 +38,21 @@ class InboundAsk:
         target: str,
         deadline: float | None,
         chain: tuple[str, ...],
-        encode: Callable[[Any], tuple[str, bytes]],
         limit_bytes: int,
-        settled: Callable[[], None],
     ) -> None:
         self._peer = peer
-        self._message_id = message_id
-        self._encode = encode
         self._limit_bytes = limit_bytes
-        self._settled = settled
         self._claim = [True]  # popped by whoever resolves: list.pop is atomic
+        self.message_id = message_id
         self.target = target
         self.deadline = deadline
         self.chain = chain
+        self.on_settled: Callable[[], object] | None = None
+
+    @property
+    def asker(self) -> str:
+        """Name of the node that gets the answer."""
+        return self._peer.name
 
     def done(self) -> bool:
         return not self._claim
@@ -58,7 +61,7 @@ class InboundAsk:
         if not self._take():
             return False
         try:
-            type_name, payload = self._encode(value)
+            type_name, payload = codec.encode(value)
             if len(payload) > self._limit_bytes:
                 raise PayloadTooLargeError(type_name, len(payload), self._limit_bytes)
         except CoveyError as error:
@@ -87,12 +90,10 @@ class InboundAsk:
             self._claim.pop()
         except IndexError:
             return False
-        self._settled()
+        if self.on_settled is not None:
+            self.on_settled()
         return True
 
     def _send(self, kind: Any, type_name: str, payload: bytes) -> None:
-        self._peer.send_urgent(
-            WireEnvelope(
-                kind=kind, message_id=self._message_id, type=type_name, payload=payload
-            ).SerializeToString()
-        )
+        answer = pack_answer(kind, self.message_id, type=type_name, payload=payload)
+        self._peer.send_urgent(answer, type_name)

@@ -11,76 +11,49 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
 
-from covey.framework.errors import CoveyError, TransportError
+from covey.framework.cluster.packing import Outgoing
+from covey.framework.cluster.peer_owner import PeerOwner
+from covey.framework.errors import CoveyError, SchemaChangedError, TransportError
 from covey.framework.proto.envelope_pb2 import Frame
 
-if TYPE_CHECKING:
-    from covey.framework.address import Address
-    from covey.framework.reply import Reply
-
-__all__ = ["OUTBOUND_BYTES", "WINDOW_BYTES", "Outgoing", "Peer"]
+__all__ = ["OUTBOUND_BYTES", "WINDOW_BYTES", "Peer"]
 
 WINDOW_BYTES = 4 * 1024 * 1024
+REPORT_BYTES = WINDOW_BYTES // 4
 OUTBOUND_BYTES = 8 * 1024 * 1024
 FRAME_ENVELOPES = 512
 FRAME_BYTES = 256 * 1024
 FRAME_OVERHEAD_BYTES = 512
 
 
-class Outgoing(NamedTuple):
-    """An envelope in bytes, and what is needed if it cannot be sent."""
-
-    data: bytes
-    type_name: str
-    address: Address
-    node_name: str
-    """The node that the agent is bound to; empty for a placed one, which may be sent elsewhere."""
-    reply: Reply[object] | None
-    refuse: Callable[[str, CoveyError], None]
-
-
 class Peer:
     """Queues and counters towards one node; `offer` from any thread, the rest on the loop thread."""
 
-    def __init__(
-        self, name: str, schedule: Callable[[Peer], None], schema_of: Callable[[str], bytes | None]
-    ) -> None:
+    def __init__(self, name: str, owner: PeerOwner) -> None:
         self.name = name
         self.waiters: deque[Callable[[], None]] = deque()
         self.armed = False
         """Whether a flush is due; set by whoever schedules it, cleared by the flush."""
-        self.epoch = _new_epoch()
-        """Names this end of the link until it is abandoned: counters are only compared within an epoch."""
+        self.epoch = secrets.randbits(63) | 1
+        """Names this end of the link: counters are only compared within an epoch."""
         self.peer_epoch = 0
         self.gaps = 0
         """Frames of this peer that were lost on the way."""
-        self.foreign: dict[str, tuple[str, ...]] = {}
-        """Differences between this peer's message types and ours, where it told."""
-        self._schedule = schedule
-        self._schema_of = schema_of
+        self.foreign: dict[str, SchemaChangedError] = {}
+        """Message types that mean something else on this peer than here."""
+        self._owner = owner
         self._lock = threading.Lock()
+        self._closed, self._why_closed = False, ""
         self._outbound: deque[Outgoing] = deque()
         self._outbound_bytes = 0
-        self._urgent: deque[bytes] = deque()
+        self._urgent: deque[tuple[bytes, str]] = deque()
         self._told_types: set[str] = set()
-        self._reset_sending()
-        self._reset_receiving()
-
-    def _reset_sending(self) -> None:
-        self._sequence = 0
-        self._sent_bytes = 0
-        self._credited_bytes = 0
+        # Of what this end sends:
+        self._sequence = self._sent_bytes = self._credited_bytes = 0
         self._stalled_at = -1
-        self._told_types.clear()
-
-    def _reset_receiving(self) -> None:
-        self._seen_sequence = 0
-        self._seen_bytes = 0
-        self._taken_bytes = 0
-        self._reported_bytes = 0
-        self.foreign.clear()
+        # Of what it gets:
+        self._seen_sequence = self._seen_bytes = self._taken_bytes = self._reported_bytes = 0
 
     # -- from any thread ---------------------------------------------------------------------------
 
@@ -88,17 +61,24 @@ class Peer:
         """Queue an envelope; False when too much waits already."""
         size = len(item.data)
         with self._lock:
+            if self._closed:
+                self._owner.too_late(item, self.name, self._why_closed)
+                return True
             if self._outbound and self._outbound_bytes + size > OUTBOUND_BYTES:
                 return False
             self._outbound.append(item)
             self._outbound_bytes += size
         if not self.armed:
-            self._schedule(self)
+            self._owner.schedule_flush(self)
         return True
+
+    def has_room(self) -> bool:
+        """Whether those who wait for room should offer again."""
+        return self._closed or self._outbound_bytes < OUTBOUND_BYTES
 
     def refuse(self, item: Outgoing, error: CoveyError) -> None:
         """An envelope that found no room and is not offered again."""
-        item.refuse("mailbox full", error)
+        self._owner.refuse(item, "mailbox full", error)
 
     def full_error(self) -> CoveyError:
         return TransportError(
@@ -106,62 +86,90 @@ class Peer:
             "await the tell, or slow the sender down"
         )
 
-    def send_urgent(self, data: bytes) -> None:
+    def send_urgent(self, data: bytes, type_name: str = "") -> None:
         """Queue an answer or a cancellation, outside the credits; each answers something bounded."""
-        self._urgent.append(data)
+        self._urgent.append((data, type_name))
         if not self.armed:
-            self._schedule(self)
+            self._owner.schedule_flush(self)
 
     # -- sending -----------------------------------------------------------------------------------
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Sent and not yet taken over there, as far as this end knows."""
+        return self._sent_bytes - self._credited_bytes
+
+    @property
+    def waiting(self) -> int:
+        """Envelopes that wait for credits or for the next flush."""
+        return len(self._outbound) + len(self._urgent)
 
     def frames(self, source: str, limit_bytes: int) -> list[bytes]:
         """All that may be sent now, as frames of at most `limit_bytes`."""
         self.armed = False
+        if self._closed:
+            return []
         frames = []
         limit = min(limit_bytes - FRAME_OVERHEAD_BYTES, FRAME_BYTES)
-        while self._urgent or (self._outbound and self._sent_bytes - self._credited_bytes < WINDOW_BYTES):
+        while self._urgent or (self._outbound and self.in_flight_bytes < WINDOW_BYTES):
             frame = self._frame(source)
             self._fill(frame, limit)
             frame.sent_bytes = self._sent_bytes
             frames.append(frame.SerializeToString())
-        if self._taken_bytes - self._reported_bytes >= WINDOW_BYTES // 4:
+        if self._taken_bytes - self._reported_bytes >= REPORT_BYTES:
             frames.append(self._frame(source).SerializeToString())
+        self._admit()
         return frames
 
     def _fill(self, frame: Frame, limit_bytes: int) -> None:
-        envelopes = frame.envelopes
-        size = 0
-        while self._urgent and len(envelopes) < FRAME_ENVELOPES:
-            if size and size + len(self._urgent[0]) > limit_bytes:
-                return
-            data = self._urgent.popleft()
-            size += len(data)
-            envelopes.append(data)
-        room = WINDOW_BYTES - (self._sent_bytes - self._credited_bytes)
         batch: list[bytes] = []
-        taken = 0
-        outbound = self._outbound
-        while outbound and len(batch) < FRAME_ENVELOPES and taken < room:
-            data = outbound[0].data
-            if (size or taken) and size + taken + len(data) > limit_bytes:
-                break
-            item = outbound.popleft()
-            if item.type_name not in self._told_types:
-                self._tell_type(frame, item.type_name)
+        size = 0
+        urgent = self._urgent
+        while (
+            urgent and len(batch) < FRAME_ENVELOPES and (not size or size + len(urgent[0][0]) <= limit_bytes)
+        ):
+            data, type_name = urgent.popleft()
+            size += len(data)
+            if type_name and type_name not in self._told_types:
+                size += self._tell_type(frame, type_name)
             batch.append(data)
+        room = WINDOW_BYTES - self.in_flight_bytes
+        taken = dropped = 0
+        outbound, told = self._outbound, self._told_types
+        while outbound and not urgent and len(batch) < FRAME_ENVELOPES and taken < room:
+            item = outbound[0]
+            data = item.data
+            if size and size + len(data) > limit_bytes:
+                break
+            outbound.popleft()
+            if item.is_stale:  # it waited for credits until its time was up: it must not be started now
+                self._owner.refuse(item, "expired", CoveyError("its asker waits no longer"))
+                dropped += len(data)
+                continue
+            if item.header.type_name not in told:
+                size += self._tell_type(frame, item.header.type_name)
+            batch.append(data)
+            size += len(data)
             taken += len(data)
-        envelopes.extend(batch)
-        self._sent_bytes += size + taken
+        frame.envelopes.extend(batch)
+        self._sent_bytes += sum(map(len, batch))
         with self._lock:
-            self._outbound_bytes -= taken
-        while self.waiters and self._outbound_bytes < OUTBOUND_BYTES // 2:
-            self.waiters.popleft()()
+            self._outbound_bytes -= taken + dropped
 
-    def _tell_type(self, frame: Frame, type_name: str) -> None:
+    def _tell_type(self, frame: Frame, type_name: str) -> int:
         self._told_types.add(type_name)
-        descriptor = self._schema_of(type_name)
-        if descriptor is not None:
-            frame.schemas.add(type=type_name, descriptor=descriptor)
+        descriptor = self._owner.schema_of(type_name)
+        if descriptor is None:
+            return 0
+        frame.schemas.add(type=type_name, descriptor=descriptor)
+        return len(descriptor)
+
+    def _admit(self) -> None:
+        # Each at most once: one that finds no room joins again at the end.
+        for _ in range(len(self.waiters)):
+            if not self.has_room():
+                return
+            self.waiters.popleft()()
 
     def _frame(self, source: str) -> Frame:
         self._sequence += 1
@@ -177,7 +185,7 @@ class Peer:
 
     def probe(self, source: str) -> bytes | None:
         """A frame that asks for credits, when nothing has moved since the last call: they may be lost."""
-        blocked = bool(self._outbound) and self._sent_bytes - self._credited_bytes >= WINDOW_BYTES
+        blocked = bool(self._outbound) and self.in_flight_bytes >= WINDOW_BYTES
         stalled = blocked and self._stalled_at == self._credited_bytes
         self._stalled_at = self._credited_bytes if blocked else -1
         if not stalled:
@@ -190,51 +198,55 @@ class Peer:
 
     def received(self, frame: Frame) -> int:
         """Account for a frame that came in; returns how many frames before it were lost."""
+        arrived = sum(map(len, frame.envelopes))
         if frame.epoch != self.peer_epoch:
-            self._reset_receiving()
-            self.peer_epoch = frame.epoch
-            # What came before a node's first frame to us here is not lost: it was sent to an earlier us.
-            self._seen_sequence = frame.sequence - 1
-            self._seen_bytes = self._taken_bytes = frame.sent_bytes - sum(map(len, frame.envelopes))
+            self._meet(frame, arrived)
         lost = max(0, frame.sequence - self._seen_sequence - 1)
         self._seen_sequence = max(self._seen_sequence, frame.sequence)
         self.gaps += lost
         # Bytes that were sent and never arrived are credited: nobody will ever take them.
-        if lost or frame.probe:
-            arrived = sum(map(len, frame.envelopes))
-            self._taken_bytes += max(0, frame.sent_bytes - self._seen_bytes - arrived)
+        self._taken_bytes += max(0, frame.sent_bytes - self._seen_bytes - arrived)
         self._seen_bytes = max(self._seen_bytes, frame.sent_bytes)
         if frame.target_epoch == self.epoch and frame.credited_bytes > self._credited_bytes:
             self._credited_bytes = min(frame.credited_bytes, self._sent_bytes)
             if self._outbound and not self.armed:
-                self._schedule(self)
+                self._owner.schedule_flush(self)
         if frame.probe:
             self._reported_bytes = -WINDOW_BYTES  # answer at the next flush, whatever the amount
             if not self.armed:
-                self._schedule(self)
+                self._owner.schedule_flush(self)
         return lost
 
-    def took(self, size_bytes: int) -> None:
-        """An envelope of this peer entered a mailbox, or became a dead letter."""
-        self._taken_bytes += size_bytes
-        if self._taken_bytes - self._reported_bytes >= WINDOW_BYTES // 4 and not self.armed:
-            self._schedule(self)
+    def _meet(self, frame: Frame, arrived: int) -> None:
+        """The first frame of the other end's epoch: what it sent before was for an earlier one of ours."""
+        self.peer_epoch = frame.epoch
+        self.foreign.clear()
+        self._seen_sequence = frame.sequence - 1
+        self._seen_bytes = self._taken_bytes = self._reported_bytes = max(0, frame.sent_bytes - arrived)
+        self._told_types.clear()  # it may be a new process, which was never told
 
-    def abandon(self) -> list[Outgoing]:
-        """The node is gone: what was not sent yet, for others to decide on."""
+    def compare(self, type_name: str, descriptor: bytes) -> None:
+        """The peer tells how it knows a type: remember where it would be read wrongly here."""
+        found = self._owner.schema_differences(type_name, descriptor)
+        if found:
+            self.foreign[type_name] = SchemaChangedError(type_name, found)
+        else:
+            self.foreign.pop(type_name, None)
+
+    def took(self, size_bytes: int) -> None:
+        """Envelopes of this peer entered mailboxes, or became dead letters."""
+        self._taken_bytes += size_bytes
+        if self._taken_bytes - self._reported_bytes >= REPORT_BYTES and not self.armed and not self._closed:
+            self._owner.schedule_flush(self)
+
+    def abandon(self, why: str) -> list[Outgoing]:
+        """The node is gone, for good: what was not sent yet, for others to decide on."""
         with self._lock:
+            self._closed, self._why_closed = True, why
             left = list(self._outbound)
             self._outbound.clear()
             self._outbound_bytes = 0
         self._urgent.clear()
-        self._reset_sending()
-        self._reset_receiving()
-        self.epoch = _new_epoch()
-        self.peer_epoch = 0
         while self.waiters:
             self.waiters.popleft()()
         return left
-
-
-def _new_epoch() -> int:
-    return secrets.randbits(63) | 1

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from covey.framework.address import Address
 from covey.framework.cell import Cell
+from covey.framework.cluster.refusals import dead_letter_reason
 from covey.framework.cluster.topics import check_topic, matches
 from covey.framework.current import CURRENT
 from covey.framework.envelope import Envelope
-from covey.framework.errors import CoveyError, PayloadTooLargeError
+from covey.framework.errors import CoveyError, PayloadTooLargeError, SchemaChangedError
 from covey.framework.handlers import Subscription
 from covey.framework.messages import codec
-from covey.framework.proto.envelope_pb2 import Beacon, Publication
+from covey.framework.proto.envelope_pb2 import Beacon, Publication, Schema
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.framework.ref import may_trace
 
@@ -77,7 +78,10 @@ class Publishing:
         wire = WireEnvelope(
             type=type_name, payload=payload, sender="" if sender is None else str(sender), trace=context
         )
-        beacon = Beacon(publication=Publication(topic=topic, source=self._node.name, envelope=wire))
+        schema = Schema(type=type_name, descriptor=self._node.outbound.schema_of(type_name))
+        beacon = Beacon(
+            publication=Publication(topic=topic, source=self._node.name, envelope=wire, schema=schema)
+        )
         self._node.dispatcher.call(self._node.broadcast, beacon)
 
     def heard(self, publication: Publication) -> None:
@@ -85,11 +89,15 @@ class Publishing:
         if publication.source == self._node.name or not self._subscribers:
             return
         wire = publication.envelope
+        schema = publication.schema
         try:
+            found = self._node.outbound.schema_differences(schema.type, schema.descriptor)
+            if found:
+                raise SchemaChangedError(wire.type, found)
             message = codec.decode(wire.type, wire.payload)
             sender = Address.parse(wire.sender) if wire.sender else None
         except CoveyError as error:
-            self._node.dead_letter_wire(publication.topic, wire.type, "undecodable", str(error))
+            self._node.dead_letter_wire(publication.topic, wire.type, dead_letter_reason(error), str(error))
             return
         self._deliver(publication.topic, Envelope(message, None, sender, bytes(wire.trace)))
 

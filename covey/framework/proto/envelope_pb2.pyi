@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("kind", "message_id", "type", "target", "sender", "reply_to", "payload", "remaining_ms", "chain", "trace", "attempt", "hops")
+    __slots__ = ("kind", "message_id", "type", "target", "sender", "reply_to", "payload", "remaining_ms", "chain", "trace", "attempt", "hops", "bound")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TELL: _ClassVar[Envelope.Kind]
@@ -33,6 +33,7 @@ class Envelope(_message.Message):
     TRACE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
+    BOUND_FIELD_NUMBER: _ClassVar[int]
     kind: Envelope.Kind
     message_id: int
     type: str
@@ -45,7 +46,8 @@ class Envelope(_message.Message):
     trace: bytes
     attempt: int
     hops: int
-    def __init__(self, kind: _Optional[_Union[Envelope.Kind, str]] = ..., message_id: _Optional[int] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., sender: _Optional[str] = ..., reply_to: _Optional[str] = ..., payload: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., chain: _Optional[_Iterable[str]] = ..., trace: _Optional[bytes] = ..., attempt: _Optional[int] = ..., hops: _Optional[int] = ...) -> None: ...
+    bound: bool
+    def __init__(self, kind: _Optional[_Union[Envelope.Kind, str]] = ..., message_id: _Optional[int] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., sender: _Optional[str] = ..., reply_to: _Optional[str] = ..., payload: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., chain: _Optional[_Iterable[str]] = ..., trace: _Optional[bytes] = ..., attempt: _Optional[int] = ..., hops: _Optional[int] = ..., bound: bool = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("source", "epoch", "sequence", "envelopes", "schemas", "credited_bytes", "sent_bytes", "target_epoch", "probe")
@@ -98,14 +100,16 @@ class Beacon(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., publication: _Optional[_Union[Publication, _Mapping]] = ...) -> None: ...
 
 class Publication(_message.Message):
-    __slots__ = ("topic", "source", "envelope")
+    __slots__ = ("topic", "source", "envelope", "schema")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
     topic: str
     source: str
     envelope: Envelope
-    def __init__(self, topic: _Optional[str] = ..., source: _Optional[str] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ...) -> None: ...
+    schema: Schema
+    def __init__(self, topic: _Optional[str] = ..., source: _Optional[str] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("node", "incarnation", "hosts", "weight", "wire_version", "joining", "leaving", "agents", "pid", "registered", "refused_incarnation")

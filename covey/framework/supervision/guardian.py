@@ -19,6 +19,8 @@ __all__ = ["Guardian", "PlacedGuardian", "SupervisorGuardian"]
 
 logger = logging.getLogger("covey.supervisor")
 
+SHUTDOWN_S = 5.0
+"""How long a supervisor's children may take to stop, as in Erlang/OTP's child specs."""
 PLACED_INTENSITY = 5
 PLACED_PERIOD_S = 10.0
 
@@ -68,7 +70,7 @@ class SupervisorGuardian:
         self._inner: list[SupervisorGuardian] = []
         self._stopping = False
         self.spec = spec
-        self.path = spec.name if parent is None else f"{parent.path}/{spec.name}"
+        self.path: str = spec.name if parent is None else f"{parent.path}/{spec.name}"
 
     def start(self) -> None:
         """Start the children in order, in the calling thread; all or none.
@@ -91,18 +93,32 @@ class SupervisorGuardian:
             raise
 
     def _start_child(self, child: Child) -> None:
-        cell = self._node.spawn(child.cls, child.key, child.args, child.kwargs, supervisor=self)
-        self._cells[cell] = child
+        def know(cell: Cell) -> None:
+            self._cells[cell] = child  # before it can fail
+
+        self._node.spawn(child.cls, child.key, child.args, child.kwargs, supervisor=self, before_start=know)
 
     def stop(self, reason: str) -> None:
-        """Ask all children to stop, the last started first; does not wait."""
+        """Ask all children to stop, the last started first; does not wait.
+
+        Those that still run after 5 seconds are killed.
+        """
         self._stopping = True
         for inner in reversed(self._inner):
             inner.stop(reason)
         for cell in reversed(tuple(self._cells)):
             cell.post(lambda cell=cell: self._node.life.stop(cell, reason))  # type: ignore[misc]
+        cells = tuple(self._cells)
+        if cells:
+            self._node.later(SHUTDOWN_S, lambda: self._kill(cells, reason))
         self._inner.clear()
         self._cells.clear()
+
+    def _kill(self, cells: tuple[Cell, ...], reason: str) -> None:
+        for cell in cells:
+            if not self._node.is_stopped(cell):
+                logger.error("%s did not stop within %g s and is killed", cell.address, SHUTDOWN_S)
+                self._node.life.request_kill(cell, reason)
 
     def child_failed(self, cell: Cell, error: BaseException) -> None:
         child = self._cells.get(cell)
@@ -206,6 +222,10 @@ class PlacedGuardian:
 
     def child_failed(self, cell: Cell, error: BaseException) -> None:
         now = monotonic()
+        if self._node.stopping:
+            self._forget(cell)
+            cell.post(lambda: self._node.life.finish(cell, f"failed: {error!r}"))
+            return
         history = add_restart(self._histories.get(cell, ()), now, PLACED_INTENSITY, PLACED_PERIOD_S)
         if history is None:
             self._forget(cell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Child", "RestartType", "Strategy", "Supervisor"]
 
 RestartType = Literal["permanent", "transient", "temporary"]
+DEFAULT_BACKOFF = Backoff()
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 
 
@@ -26,7 +27,13 @@ class Child:
     """
 
     def __init__(
-        self, cls: type[Agent], key: str, *args: Any, restart: RestartType = "permanent", **kwargs: Any
+        self,
+        cls: type[Agent],
+        key: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        restart: RestartType = "permanent",
     ) -> None:
         from covey.framework.agent import Agent
 
@@ -39,8 +46,13 @@ class Child:
             )
         self.cls = cls
         self.key = check_key(key)
-        self.args = args
-        self.kwargs = kwargs
+        if not isinstance(args, tuple | list):
+            raise ConfigurationError(
+                f"Child({cls.__name__}, {key!r}, {args!r}): "
+                "give the constructor's arguments as a tuple, such as (x, y)"
+            )
+        self.args = tuple(args)
+        self.kwargs = dict(kwargs or {})
         self.restart: RestartType = restart
 
     @property
@@ -68,7 +80,7 @@ class Supervisor:
     strategy: Strategy = "one_for_one"
     intensity: int = 5
     period_s: float = 10.0
-    backoff: Backoff | None = Backoff()
+    backoff: Backoff | None = DEFAULT_BACKOFF
     name: str = "supervisor"
 
     def __post_init__(self) -> None:

@@ -51,7 +51,8 @@ class Board:
         self.faults: dict[tuple[str, str], Fault] = {}
         self.incidents: dict[str, Incident] = {}
         self.crashes: list[Crash] = []
-        self.crash_count = self.restart_count = self.repair_count = self.dead_letters = 0
+        self.crash_count = self.restart_count = self.repair_count = 0
+        self.dead_letters = events.DeadLetters(0)
         self.false_alarms: list[events.FalseAlarm] = []
         self.verdicts = events.Verdicts(torch=0, baseline=0)
         self.ask: events.AskLatency | None = None
@@ -231,7 +232,7 @@ class Board:
 
     @_apply.register
     def _(self, event: events.DeadLetters) -> None:
-        self.dead_letters = event.count
+        self.dead_letters = event
 
     @_apply.register
     def _(self, event: events.TorchState) -> None:

@@ -8,7 +8,7 @@ nothing: the next one says it all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = [
     "FAULT_KINDS",
@@ -208,6 +208,7 @@ class AskLatency:
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
     count: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

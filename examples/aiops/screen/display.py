@@ -27,6 +27,9 @@ FRAMES_PER_SECOND = 4.0
 class LiveDisplay:
     """Draws the board until it is closed; `now` gives seconds on the demo's clock."""
 
+    is_read = True
+    """A terminal that goes away ends the program by a signal."""
+
     def __init__(self, board: Board, console: Console, now: Callable[[], float]) -> None:
         self._board = board
         self._now = now

@@ -1,4 +1,7 @@
-"""The run as plain lines, for a pipe or a log: one time-stamped line per event, no control characters."""
+"""The run as plain lines, for a pipe or a log: one line per event, no control characters.
+
+Each bears the time at which it was written, so they are in order; what took how long the words say.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,8 @@ class PlainLines:
         self._now = now
         self._lock = threading.Lock()
         self._next_pulse = PULSE_S
+        self.is_read = True
+        """False once whoever read the lines has gone: `| head`."""
 
     def __enter__(self) -> PlainLines:
         return self
@@ -44,7 +49,8 @@ class PlainLines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stream.flush()
+        if self.is_read:
+            self._stream.flush()
 
     def show(self, event: events.Event) -> None:
         """Put the event on the board and write its line, if it has one."""
@@ -55,10 +61,15 @@ class PlainLines:
             if isinstance(event, events.Availability) and now >= self._next_pulse:
                 self._next_pulse = now + PULSE_S
                 text = _pulse(self._board)
-            if text:
-                line = f"{getattr(event, 'at', now):6.1f} s  {events.one_line(text)}"
-                self._stream.write(speakable(line, self._encoding) + "\n")
-                self._stream.flush()
+            if text and self.is_read:
+                self._write(f"{now:6.1f} s  {events.one_line(text)}")
+
+    def _write(self, line: str) -> None:
+        try:
+            self._stream.write(speakable(line, self._encoding) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            self.is_read = False
 
 
 def _pulse(board: Board) -> str:

@@ -54,7 +54,7 @@ def to_json(board: Board, options: DemoOptions) -> dict[str, Number]:
         "crashes": board.crash_count,
         "restarts": board.restart_count,
         "messages": board.messages,
-        "dead_letters": board.dead_letters,
+        "dead_letters": board.dead_letters.count,
         "ask_p50_ms": _rounded(board.ask.p50_ms if board.ask else None),
         "ask_p99_ms": _rounded(board.ask.p99_ms if board.ask else None),
         "detect_p50_s": _rounded(median_of(fault.detect_s for fault in treated)),
@@ -91,7 +91,13 @@ def to_lines(board: Board, traces: str = "") -> list[Line]:
     Lines are cut at `MAX_COLUMNS`, all but the verdict.
     """
     style = "bold red" if exit_status(board) else "bold green"
-    groups = [[Line(verdict(board), style)], _kinds(board), _facts(board), _incident(board), _next(traces)]
+    groups = [
+        [Line(verdict(board), style)],
+        _kinds(board),
+        _facts(board),
+        _incident(board),
+        _next(board, traces),
+    ]
     if sum(len(group) for group in groups) > MAX_LINES:  # more kinds of fault than the six
         groups[3] = []
     room = MAX_LINES - sum(len(group) for group in groups)
@@ -135,13 +141,13 @@ def _facts(board: Board) -> list[Line]:
     alarms = len(board.false_alarms)
     about = f" ({', '.join(sorted({alarm.patient for alarm in board.false_alarms}))})" if alarms else ""
     ask = board.ask
-    asks = f"p50 {ask.p50_ms:.1f} ms, p99 {ask.p99_ms:.1f} ms" if ask else "none"
+    asks = f"p50 {ask.p50_ms:.1f}, p99 {ask.p99_ms:.1f} ms" if ask else "none"
     torch = f" (torch {board.torch})" if board.torch else ""
     calm = f"false alarms  {alarms}{about}; repairs {board.repair_count}; agents: {_crashes(board)}"
     return [
         *([Line(_availability(board))] if board.wants_faults else []),
         Line(calm, "yellow" if alarms else ""),
-        Line(f"across nodes  asks {asks}; {board.messages:,} messages; {board.dead_letters:,} dead letters"),
+        Line(f"across nodes  asks {asks}; {board.messages:,} messages; {_dead_letters(board)}"),
         Line(f"verdicts      torch {board.verdicts.torch:,}, baseline {board.verdicts.baseline:,}{torch}"),
     ]
 
@@ -152,6 +158,14 @@ def _availability(board: Board) -> str:
         f"availability  {board.twin_of} {treated}; {board.twin}, without help, {twin}; "
         f"all {len(board.patients)} services {_percent(board.availability_all)}"
     )
+
+
+def _dead_letters(board: Board) -> str:
+    count, reasons = board.dead_letters.count, board.dead_letters.reasons
+    why = (
+        ", ".join(f"{reason} {n}" for reason, n in reasons.items()) if len(reasons) > 1 else "".join(reasons)
+    )
+    return f"{count:,} dead letter{'' if count == 1 else 's'}" + (f" ({why})" if why else "")
 
 
 def _crashes(board: Board) -> str:
@@ -178,10 +192,17 @@ def _incident(board: Board) -> list[Line]:
     return [Line(title, "bold"), *(Line(text, "cyan") for text in waterfall(fault))]
 
 
-def _next(traces: str) -> list[Line]:
+def _next(board: Board, traces: str) -> list[Line]:
+    """Where the traces are, and the command that shows the incident above as one."""
     if not traces:
         return [Line("next          covey demo aiops --help", "bold")]
-    return [Line(f"traces        {traces}"), Line("next          covey trace last", "bold")]
+    chosen = choose(board.treated)
+    trace_id = chosen[1].trace_id if chosen else ""
+    if not traces.startswith("file"):
+        command = f"look for trace {trace_id} there" if trace_id else "covey demo aiops --help"
+    else:
+        command = f"covey trace {trace_id[:8]}".rstrip()
+    return [Line(f"traces        {traces}"), Line(f"next          {command}", "bold")]
 
 
 def _seconds(value: float | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from covey import Agent, handles
+from covey.framework.dead_letters import DeadLetters
 
 from ..screen import board_events as events
 from .messages import (
@@ -14,6 +16,7 @@ from .messages import (
     GaveUpNews,
     NodeNews,
     RepairedNews,
+    RestartNews,
     TorchNews,
     VerdictNews,
     VerifiedNews,
@@ -23,29 +26,36 @@ __all__ = ["Desk"]
 
 
 class Desk(Agent):
-    """Shows events; `started_at` is the epoch time at which the demo's clock began."""
+    """Shows events; `started_at` is the epoch time at which the demo's clock began.
+
+    `letters_here` gives the dead letters of the demo's own node, which count as well.
+    """
 
     trace = "off"
 
-    def __init__(self, show: Callable[[events.Event], None], started_at: float) -> None:
+    def __init__(
+        self, show: Callable[[events.Event], None], started_at: float, letters_here: Callable[[], DeadLetters]
+    ) -> None:
         super().__init__()
         self._show = show
         self._started_at = started_at
+        self._letters_here = letters_here
         self._torch = self._baseline = 0
-        self._dead_letters: dict[str, int] = {}
-        self._nodes: set[str] = set()
+        self._dead_letters: dict[str, dict[str, int]] = {}
 
     def _at(self, epoch_s: float) -> float:
         return epoch_s - self._started_at
 
     @handles
     def node(self, news: NodeNews) -> None:
-        if news.node not in self._nodes:
-            self._nodes.add(news.node)
+        if news.node not in self._dead_letters:
             self._show(events.NodeUp(news.node, news.pid))
         self._show(events.NodeStats(news.node, news.agents, news.messages))
-        self._dead_letters[news.node] = news.dead_letters
-        self._show(events.DeadLetters(sum(self._dead_letters.values())))
+        self._dead_letters[news.node] = {each.reason: each.count for each in news.dead_letters}
+        total: Counter[str] = Counter(self._letters_here().counts)
+        for counts in self._dead_letters.values():
+            total.update(counts)
+        self._show(events.DeadLetters(total.total(), dict(total.most_common())))
 
     @handles
     def verdicts(self, news: VerdictNews) -> None:
@@ -91,8 +101,8 @@ class Desk(Agent):
 
     @handles
     def crash(self, news: CrashNews) -> None:
-        at = self._at(news.at)
-        if news.down_s < 0:
-            self._show(events.AgentCrashed(news.address, news.node, news.error, at))
-        else:
-            self._show(events.AgentRestarted(news.address, news.node, news.down_s, at))
+        self._show(events.AgentCrashed(news.address, news.node, news.error, self._at(news.at)))
+
+    @handles
+    def restarted(self, news: RestartNews) -> None:
+        self._show(events.AgentRestarted(news.address, news.node, news.down_s, self._at(news.at)))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 from covey import Agent, CoveyError, every, handles
 
 from ..reasoning.band import SeriesDetector, Verdict
 from ..reasoning.baseline import Forecast
 from ..reasoning.series import traits_of
 from .messages import Anomaly, Crash, Prediction, Reading, Relearn, VerdictNews, Window
-from .surroundings import DESK
+from .surroundings import DESK, FORECASTER, surroundings
 
 __all__ = ["Detector"]
 
 FORECAST_TIMEOUT_S = 0.3
+SHORTEST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 16.0
+"""A model that does not answer in time is left alone this long, doubling: the baseline covers, and readings
+do not pile up behind asks that time out."""
 REMIND_S = 2.0
 """While an episode lasts, the centre is told again this often: it may have crashed and forgotten."""
 
@@ -24,6 +30,8 @@ class Detector(Agent):
     little history, still loading, its node gone) the robust baseline decides.
     """
 
+    trace = "off"  # readings are no conversation; the span of an anomaly begins a trace all the same
+
     def __init__(self) -> None:
         super().__init__()
         self._patient, _, self._metric = self.key.rpartition(".")
@@ -31,6 +39,8 @@ class Detector(Agent):
         self._series = SeriesDetector(self._traits)
         self._told_at = 0.0
         self._torch = self._baseline = 0
+        self._ask_again_at = 0.0 if surroundings().forecaster else float("inf")
+        self._pause_s = SHORTEST_PAUSE_S
 
     @handles
     async def judge(self, reading: Reading) -> None:
@@ -47,7 +57,7 @@ class Detector(Agent):
             self._report(verdict, over=False)
 
     async def _forecast(self) -> Forecast | None:
-        if not self._series.wants_forecast:
+        if not self._series.wants_forecast or time.monotonic() < self._ask_again_at:
             return None
         window = Window(
             series=self.key,
@@ -56,9 +66,12 @@ class Detector(Agent):
             calm=self._series.is_calm,
         )
         try:
-            answer = await self.agent("forecaster", "main").ask(window, timeout=FORECAST_TIMEOUT_S)
+            answer = await self.agent(*FORECASTER).ask(window, timeout=FORECAST_TIMEOUT_S)
         except CoveyError:
+            self._ask_again_at = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             return None  # the baseline covers; the report counts how often
+        self._pause_s = SHORTEST_PAUSE_S
         if not isinstance(answer, Prediction) or not answer.known:
             return None
         return Forecast(answer.mean, answer.scale)
@@ -74,16 +87,21 @@ class Detector(Agent):
             at=verdict.at_s,
             over=over,
         )
+        centre = self.agent("decision_centre", "main")
+        if over:
+            centre.tell(anomaly)
+            return
         # The trace of an incident begins with the reading that showed it.
         with self.span(
             f"anomaly {self._metric}",
-            new_trace=not over,
+            new_trace=True,
             start_time_s=verdict.at_s,
             patient=self._patient,
+            direction=anomaly.direction,
             severity=round(verdict.severity, 2),
             decided_by=anomaly.decided_by,
         ):
-            self.agent("decision_centre", "main").tell(anomaly)
+            centre.tell(anomaly)
 
     @handles
     def relearn(self, _relearn: Relearn) -> None:

@@ -89,6 +89,14 @@ class RepairDone:
 
 
 @message
+class DeadLetterCount:
+    """How many dead letters a node has had for one reason, since its start."""
+
+    reason: str
+    count: int
+
+
+@message
 class NodeNews:
     """To the desk, twice a second: how a node is."""
 
@@ -96,7 +104,7 @@ class NodeNews:
     pid: int
     agents: int
     messages: int
-    dead_letters: int
+    dead_letters: list[DeadLetterCount]
 
 
 @message
@@ -157,10 +165,19 @@ class GaveUpNews:
 
 @message
 class CrashNews:
-    """An agent failed (`down_s` negative) or was restarted `down_s` seconds later."""
+    """To the desk: an agent failed."""
 
     address: str
     node: str
     error: str
+    at: float
+
+
+@message
+class RestartNews:
+    """To the desk: its supervisor has it back, `down_s` seconds after the failure."""
+
+    address: str
+    node: str
     down_s: float
     at: float

@@ -27,10 +27,12 @@ class Monitor(Agent):
     """Measures the patient that is its key, and tells each metric to the series' detector."""
 
     trace = "off"  # five readings a second are no conversation; a trace begins where one is an anomaly
+    concurrency = 2  # it answers a ping also while it waits for a patient that hangs
 
     def __init__(self) -> None:
         super().__init__()
         self._probe = VitalsProbe(surroundings().registry, self.key)
+        self._measuring = False
 
     @handles
     def watch(self, _watch: Watch) -> None:
@@ -42,7 +44,13 @@ class Monitor(Agent):
 
     @every(PERIOD_S)
     async def measure(self) -> None:
-        vitals = await self._probe.measure()
+        if self._measuring:
+            return  # the patient has not answered the probe before: this one is left out
+        self._measuring = True
+        try:
+            vitals = await self._probe.measure()
+        finally:
+            self._measuring = False
         values = asdict(vitals)
         for metric in PATIENT_TRAITS:
             reading = Reading(value=float(values[metric]), at=vitals.at)

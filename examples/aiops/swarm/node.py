@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 from covey import Agent, Swarm, every
@@ -18,7 +19,7 @@ from covey.framework.events import AgentFailed, AgentRestarted, Event
 
 from .decision_centre import DecisionCentre
 from .detector import Detector
-from .messages import CrashNews, NodeNews
+from .messages import CrashNews, DeadLetterCount, NodeNews, RestartNews
 from .monitor import HostMonitor, Monitor
 from .repairer import Repairer
 from .surroundings import DESK, surroundings
@@ -27,42 +28,46 @@ __all__ = ["HOSTED", "Reporter", "main"]
 
 HOSTED: tuple[type[Agent], ...] = (Monitor, HostMonitor, Detector, DecisionCentre, Repairer)
 DRAIN_S = 1.0
+KEPT_CRASHES = 100
 
 
 class Reporter(Agent):
-    """Tells the desk twice a second how its node is."""
+    """Tells the desk twice a second how its node is, and which of its agents crashed and came back."""
 
     trace = "off"
 
     def __init__(self, swarm: Swarm) -> None:
         super().__init__()
         self._swarm = swarm
+        self._crashes: deque[CrashNews | RestartNews] = deque(maxlen=KEPT_CRASHES)
+        swarm.on_event(self._listen)
 
     @every(0.5)
     def report(self) -> None:
+        desk = self.agent(*DESK)
+        while self._crashes:
+            desk.tell(self._crashes.popleft())
         own = next(node for node in self._swarm.nodes() if node.name == self.key)
+        counts = self._swarm.dead_letters().counts
         news = NodeNews(
             node=self.key,
             pid=os.getpid(),
             agents=own.agents,
             messages=self._swarm.handled,
-            dead_letters=len(self._swarm.dead_letters()),
+            dead_letters=[DeadLetterCount(reason=reason, count=count) for reason, count in counts.items()],
         )
-        self.agent(*DESK).tell(news)
+        desk.tell(news)
 
-
-def _forward_crashes(swarm: Swarm, node: str) -> None:
-    desk = swarm.agent(*DESK)
-
-    def listen(event: Event) -> None:
+    def _listen(self, event: Event) -> None:
+        """In whichever thread it happened: noted here, told with the next report."""
         if isinstance(event, AgentFailed):
             error = f"{type(event.error).__name__}: {event.error}"[:200]
-            desk.tell(CrashNews(address=event.address, node=node, error=error, down_s=-1.0, at=time.time()))
+            news = CrashNews(address=event.address, node=self.key, error=error, at=time.time())
+            self._crashes.append(news)
         elif isinstance(event, AgentRestarted):
-            news = CrashNews(address=event.address, node=node, error="", down_s=event.down_s, at=time.time())
-            desk.tell(news)
-
-    swarm.on_event(listen)
+            self._crashes.append(
+                RestartNews(address=event.address, node=self.key, down_s=event.down_s, at=time.time())
+            )
 
 
 def main(url: str, swarm_name: str, node: str, traces: str) -> None:
@@ -86,7 +91,6 @@ def main(url: str, swarm_name: str, node: str, traces: str) -> None:
     swarm.start()
     try:
         swarm.spawn(Reporter, node, swarm)
-        _forward_crashes(swarm, node)
         print(f"ready; {swarm.traces}", flush=True)
         told_to_end.wait()  # its owner is the demo: the pipe on stdin ends with it
     finally:

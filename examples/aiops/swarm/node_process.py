@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import select
+import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import IO
 
 from covey import CoveyError
 
+from ..world.child_python import child_command, child_environment
 from .surroundings import Surroundings
 
 __all__ = ["NodeProcess"]
@@ -29,15 +29,17 @@ class NodeProcess:
     ) -> None:
         self.name = name
         self.log_path = folder / f"{name}.log"
-        self.traces = "traces: off"
-        command = [sys.executable, "-m", f"{__package__}.node", url, swarm, name, str(traces)]
+        self.traces = ""
+        """Where it writes its traces, as it says; empty when it writes none."""
+        self.has_torch = around.torch
+        command = [*child_command("swarm.node"), url, swarm, name, str(traces)]
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **around.to_environment()},
+                env={**child_environment(), **around.to_environment()},
                 start_new_session=True,  # Ctrl-C in the terminal is the owner's to handle
             )
 
@@ -56,12 +58,24 @@ class NodeProcess:
         readable, _, _ = select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))
         line = stdout.readline().decode() if readable else ""
         if not line.startswith("ready"):
-            raise CoveyError(f"{self.name} did not start within {READY_S:g} s: {self.last_words()}")
-        self.traces = line.partition("; ")[2].strip() or self.traces
+            late = f"{self.name} did not start within {READY_S:g} s"
+            ended = self._process.poll() is not None
+            raise CoveyError(f"{self.name} {self.epitaph()}" if ended else f"{late}: {self._last_words()}")
+        said = line.partition("traces: ")[2].strip()
+        self.traces = "" if said == "off" else said
 
-    def last_words(self) -> str:
-        """The last line that it logged."""
-        lines = self.log_path.read_text(errors="replace").strip().splitlines()
+    def epitaph(self) -> str:
+        """How it ended, in a few words: by which signal, or with which status and last line of its log."""
+        status = self._process.wait(STOP_S)
+        if status < 0:
+            return f"was killed by {signal.Signals(-status).name}"
+        return f"ended with status {status}: {self._last_words()}"
+
+    def _last_words(self) -> str:
+        try:
+            lines = self.log_path.read_text(errors="replace").strip().splitlines()
+        except FileNotFoundError:
+            lines = []
         return lines[-1][:300] if lines else "it said nothing"
 
     @property
@@ -81,6 +95,10 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(STOP_S)
+        self.close()
+
+    def close(self) -> None:
+        """Close the pipes to it: its end was seen."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

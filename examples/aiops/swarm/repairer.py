@@ -7,6 +7,7 @@ import time
 from covey import Agent, handles
 
 from ..world.journal import RepairEnded, RepairStarted
+from ..world.registry import RegistryError
 from ..world.remedies import RemedyError, apply, verify
 from .messages import Repair, RepairDone, RepairedNews, VerifiedNews
 from .surroundings import DESK, surroundings
@@ -28,26 +29,40 @@ class Repairer(Agent):
 
     @handles
     def repair(self, order: Repair) -> RepairDone:
-        around = surroundings()
-        journal, registry, desk = around.journal, around.registry, self.agent(*DESK)
+        """Do it and look whether it helped; whatever goes wrong is an answer, never a failure."""
+        journal, desk = surroundings().journal, self.agent(*DESK)
         started = time.monotonic()
         journal.write(RepairStarted(order.patient, order.remedy, order.incident))
-        with self.span("apply", remedy=order.remedy) as span:
-            try:
-                detail = apply(order.remedy, order.patient, registry, APPLY_S).detail
-                applied = True
-            except RemedyError as error:
-                detail, applied = str(error), False
-            span.set(applied=applied, detail=detail[:200])
+        applied, detail = self._apply(order)
         took_s = time.monotonic() - started
         desk.tell(RepairedNews(incident=order.incident, remedy=order.remedy, took_s=took_s, at=time.time()))
         ok = False
         if applied:
-            with self.span("verify") as span:
-                verification = verify(order.patient, registry, VERIFY_S)
-                ok = verification.ok
-                detail = verification.reason or detail
-                span.set(ok=ok, reason=verification.reason[:200])
+            ok, detail = self._verify(order)
         journal.write(RepairEnded(order.patient, order.remedy, order.incident, ok))
         desk.tell(VerifiedNews(incident=order.incident, ok=ok, at=time.time()))
         return RepairDone(ok=ok, detail=detail, took_s=time.monotonic() - started)
+
+    def _apply(self, order: Repair) -> tuple[bool, str]:
+        """Whether the remedy could be applied, and what it did or why not."""
+        with self.span(f"apply {order.remedy}", patient=order.patient, incident=order.incident) as span:
+            try:
+                applied, detail = (
+                    True,
+                    apply(order.remedy, order.patient, surroundings().registry, APPLY_S).detail,
+                )
+            except (RemedyError, RegistryError) as error:
+                applied, detail = False, str(error)
+            span.set(applied=applied, detail=detail[:200])
+        return applied, detail
+
+    def _verify(self, order: Repair) -> tuple[bool, str]:
+        """Whether the patient is well now, and how it is."""
+        with self.span("verify", patient=order.patient) as span:
+            try:
+                found = verify(order.patient, surroundings().registry, VERIFY_S)
+                ok, reason = found.ok, found.reason
+            except RegistryError as error:
+                ok, reason = False, str(error)
+            span.set(ok=ok, reason=reason[:200])
+        return ok, reason

@@ -10,10 +10,13 @@ from pathlib import Path
 from ..world.journal import Journal
 from ..world.registry import Registry
 
-__all__ = ["DESK", "Surroundings", "surroundings"]
+__all__ = ["DESK", "FORECASTER", "Surroundings", "surroundings"]
 
 DESK = ("desk", "main")
 """Kind and key of the agent that tells the terminal what happens."""
+
+FORECASTER = ("forecaster", "main")
+"""Kind and key of the agent that runs the torch model; by its name, as only its own node imports torch."""
 
 _PREFIX = "COVEY_AIOPS_"
 
@@ -25,8 +28,10 @@ class Surroundings:
     registry_path: Path
     journal_path: Path
     repair: bool
+    forecaster: bool
+    """Whether any node of the swarm runs the torch model."""
     torch: bool
-    """Whether this node runs the torch model."""
+    """Whether this one does."""
 
     def to_environment(self) -> dict[str, str]:
         """The variables that `surroundings()` reads in a child process."""
@@ -34,6 +39,7 @@ class Surroundings:
             f"{_PREFIX}REGISTRY": str(self.registry_path),
             f"{_PREFIX}JOURNAL": str(self.journal_path),
             f"{_PREFIX}REPAIR": str(int(self.repair)),
+            f"{_PREFIX}FORECASTER": str(int(self.forecaster)),
             f"{_PREFIX}TORCH": str(int(self.torch)),
         }
 
@@ -54,6 +60,7 @@ def surroundings() -> Surroundings:
     return Surroundings(
         Path(os.environ[f"{_PREFIX}REGISTRY"]),
         Path(os.environ[f"{_PREFIX}JOURNAL"]),
-        os.environ[f"{_PREFIX}REPAIR"] == "1",
-        os.environ[f"{_PREFIX}TORCH"] == "1",
+        repair=os.environ[f"{_PREFIX}REPAIR"] == "1",
+        forecaster=os.environ[f"{_PREFIX}FORECASTER"] == "1",
+        torch=os.environ[f"{_PREFIX}TORCH"] == "1",
     )

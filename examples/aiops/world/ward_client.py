@@ -5,13 +5,13 @@ import select
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from .child_python import child_command, child_environment
 from .registry import PatientInfo, Registry
 
 NAMES = ("api", "cart", "search", "mail", "auth", "img", "pay", "geo", "chat", "feed", "stock", "audit")
@@ -75,7 +75,7 @@ class Ward:
         """Start the ward and wait until every patient serves. Raises WardError."""
         self.folder = Path(tempfile.mkdtemp(prefix="covey-aiops-"))
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - it lives until stop
-        command = [sys.executable, "-m", f"{__package__}.ward", "--folder", str(self.folder)]
+        command = [*child_command("world.ward"), "--folder", str(self.folder)]
         command += ["--patients", ",".join(self._patients)]
         command += ["--twin-of", self._twin_of] if self._twin_of else []
         self._process = subprocess.Popen(
@@ -83,6 +83,7 @@ class Ward:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
+            env=child_environment(),
             start_new_session=True,
         )
         try:
@@ -96,6 +97,11 @@ class Ward:
     def pid(self) -> int | None:
         """The process id of the ward while it runs."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs, and before."""
+        return None if self._process is None else self._process.poll()
 
     def patients(self) -> list[PatientInfo]:
         """All patients, the twin last, as the registry has them now."""

@@ -1,0 +1,167 @@
+"""The mailbox at work: bounded, with its overflow policy, its system lane and those who wait for room.
+
+Everything here may be called from any thread. Three rules keep messages from being lost:
+a sender appends first and looks at `scheduled` then, a turn clears `scheduled` first and looks at the
+mailbox then; the end sets `scheduled` and `STOPPED` first and buries then, and a sender that appended
+later sees `STOPPED` and buries itself; who waits for room joins `waiters` first and wakes the agent then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pykka.messages import _ActorStop
+
+from covey.framework.envelope import Envelope
+from covey.framework.errors import AgentDeadError, MailboxFullError
+from covey.framework.state import NEW, STOPPED
+
+if TYPE_CHECKING:
+    from covey.framework.address import Address
+    from covey.framework.agent import Agent
+    from covey.framework.dispatcher import Executor
+    from covey.framework.errors import CoveyError
+    from covey.framework.node import Node
+    from covey.framework.timers import PeriodicTimer
+
+__all__ = ["MailQueue"]
+
+
+class MailQueue:
+    """The messages that wait for one agent."""
+
+    __slots__ = (
+        "__weakref__",
+        "actor_class",
+        "address",
+        "capacity",
+        "executor",
+        "mail",
+        "node",
+        "scheduled",
+        "state",
+        "system",
+        "waiters",
+    )
+
+    def __init__(self, node: Node, actor_class: type[Agent], address: Address, executor: Executor) -> None:
+        self.node = node
+        self.actor_class = actor_class
+        self.address = address
+        self.executor = executor
+        self.capacity = actor_class.mailbox.capacity
+        self.state = NEW
+        self.mail: deque[Any] = deque()
+        self.system: deque[Callable[[], None] | PeriodicTimer] = deque()
+        self.waiters: deque[Callable[[], None]] = deque()
+        self.scheduled = True  # until it runs: its start is posted, and that schedules it
+
+    def turn(self, limit: int) -> int:
+        """Handle up to `limit` messages; returns how many. Called by the executor only."""
+        raise NotImplementedError
+
+    def offer(self, item: Any) -> bool:
+        """Put a message or envelope into the mailbox; False when it is full under backpressure.
+
+        Raises:
+            MailboxFullError: it is full and the policy is `fail`.
+        """
+        mail = self.mail
+        if len(mail) >= self.capacity and not self._make_room(item):
+            return self.actor_class.mailbox.overflow != "backpressure"
+        mail.append(item)
+        if not self.scheduled:
+            self.scheduled = True
+            self.executor.schedule(self)
+        elif self.state == STOPPED:
+            self.bury()  # it stopped between our look and our append
+        return True
+
+    def post(self, item: Callable[[], None] | PeriodicTimer) -> None:
+        """Put something into the system lane, which no flood of messages delays."""
+        self.system.append(item)
+        self.executor.schedule(self)
+
+    def resume(self) -> None:
+        """Take turns again."""
+        self.scheduled = True
+        self.executor.schedule(self)
+
+    def wait_for_room(self, waiter: Callable[[], None]) -> None:
+        """Call the waiter when there may be room, after those who wait already."""
+        self.waiters.append(waiter)
+        if self.state == STOPPED:
+            self.bury()
+        elif not self.scheduled:
+            self.resume()  # room came between the sender's look and now
+
+    def refuse(self, item: Any, error: CoveyError) -> None:
+        """A message that found no room and is not offered again."""
+        self.discard(item, "mailbox full", error)
+
+    def full_error(self) -> MailboxFullError:
+        """The error that names this mailbox and its bound."""
+        return MailboxFullError(str(self.address), self.capacity)
+
+    def discard(self, item: Any, reason: str, error: CoveyError | None = None) -> None:
+        """Make a dead letter of an item; an asker gets the error."""
+        message, reply = (item.message, item.reply) if type(item) is Envelope else (item, None)
+        if type(message) is _ActorStop:
+            if reply is not None:
+                reply.resolve(None)
+            return
+        detail = str(error or "")
+        if reply is not None and not reply.fail(error or AgentDeadError(str(self.address), reason)):
+            reason, detail = "expired", "its asker waits no longer"
+        self.node.dead_letter(self.address, item, reason, detail)
+
+    def bury(self) -> None:
+        """Make dead letters of all that waits in the mailbox of a stopped agent."""
+        woken = []
+        while self.waiters:
+            try:
+                woken.append(self.waiters.popleft())
+            except IndexError:
+                break  # another thread buries too
+        error = AgentDeadError(str(self.address), "it stopped before it handled the message")
+        while self.mail:
+            try:
+                item = self.mail.popleft()
+            except IndexError:
+                break  # as above
+            self.discard(item, "stopped", error)
+        for waiter in woken:
+            waiter()  # offers to a stopped agent, and so buries its message by itself
+
+    def _make_room(self, item: Any) -> bool:
+        overflow = self.actor_class.mailbox.overflow
+        if overflow == "drop_oldest":
+            try:
+                oldest = self.mail.popleft()
+            except IndexError:
+                return True  # the agent has just drained it
+            if type(oldest) is Envelope and type(oldest.message) is _ActorStop:
+                self.mail.appendleft(oldest)  # a stop is never dropped
+                self.discard(item, "dropped", self.full_error())
+                return False
+            self.discard(oldest, "dropped", self.full_error())
+            return True
+        if overflow == "drop_newest":
+            self.discard(item, "dropped", self.full_error())
+        elif overflow == "fail":
+            self.discard(item, "mailbox full", self.full_error())
+            raise self.full_error()
+        return False
+
+    def _admit(self) -> None:
+        """Wake as many waiters as there is room for; within a turn."""
+        room = self.capacity - len(self.mail)
+        while room > 0:
+            try:
+                waiter = self.waiters.popleft()
+            except IndexError:
+                return  # none left
+            waiter()
+            room -= 1
