@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from covey.framework.address import check_key
 from covey.framework.agent import Agent
-from covey.framework.cluster.membership import Peerage
+from covey.framework.cluster.membership import NodeInfo
 from covey.framework.cluster.presence import JOIN_S
 from covey.framework.dead_letters import DeadLetters
 from covey.framework.errors import ConfigurationError, SwarmFailedError
@@ -115,17 +115,26 @@ class Swarm:
         return cls(name, transport=lambda: NatsTransport(address), hosts=hosts, **_options(options))
 
     @classmethod
-    def embedded(cls, *, name: str = "covey", hosts: Sequence[type[Agent]] = (), **options: Any) -> Self:
+    def embedded(
+        cls,
+        *,
+        name: str = "covey",
+        hosts: Sequence[type[Agent]] = (),
+        port: int | None = None,
+        **options: Any,
+    ) -> Self:
         """As `connect`, on a private nats-server that this process starts and ends.
 
-        Other processes join it with `Swarm.connect(swarm.url, name=...)`.
+        Other processes of this machine join it with `Swarm.connect(swarm.url, name=...)`. It listens on
+        loopback, on a free port unless `port` is given.
 
         Raises (at start):
             ServerNotFoundError: there is no nats-server binary.
+            TransportError: the port is taken.
         """
         from covey.transports import EmbeddedServer, NatsTransport
 
-        server = EmbeddedServer()
+        server = EmbeddedServer(port=port)
         return cls(
             name, transport=lambda: NatsTransport(server.url), hosts=hosts, server=server, **_options(options)
         )
@@ -259,7 +268,7 @@ class Swarm:
             raise ConfigurationError("only Swarm.embedded() has a server of its own")
         return self._server.url
 
-    def nodes(self) -> tuple[Peerage, ...]:
+    def nodes(self) -> tuple[NodeInfo, ...]:
         """The live nodes as this one sees them, itself included, by name."""
         return self._running.presence.members
 

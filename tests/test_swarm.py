@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import pickle
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from covey import Agent, AskTimeoutError, ConfigurationError, Swarm, every, handles
+from covey import Agent, AskTimeoutError, ConfigurationError, Swarm, TransportError, every, handles
 from covey.framework.events import HandledMessage
 from tests.framework.waiting import eventually
 
@@ -285,3 +286,12 @@ def test_a_span_begins_a_trace_only_when_it_is_told_to(traced: Any) -> None:
     spanning.ask(True).get()
     eventually(lambda: len(sink.handled) == 1)
     assert [context != b"" for context in sink.outgoing_in] == [False, False, True]
+
+
+def test_a_taken_port_of_the_embedded_server_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(TransportError, match=f"port {port} is taken"):
+            Swarm.embedded(port=port).start()

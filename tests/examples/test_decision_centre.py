@@ -11,6 +11,7 @@ import pytest
 
 from covey import AgentDeadError, AgentRef, Swarm
 from covey.observability import group_traces, read_spans
+from examples.aiops.reasoning.incident import IncidentBook
 from examples.aiops.reasoning.series import PATIENT_TRAITS
 from examples.aiops.swarm.decision_centre import NO_REPAIR, DecisionCentre
 from examples.aiops.swarm.messages import (
@@ -145,14 +146,14 @@ def test_what_passes_by_itself_is_not_repaired(room: Room) -> None:
 def test_what_lasts_after_a_repair_that_seemed_to_help_is_repaired_again(room: Room) -> None:
     ref = centre(room)
     ref.tell(anomaly("rss_mb"))
-    room.hears("repairer", Repair)
-
-    def reminded() -> bool:
-        ref.tell(anomaly("rss_mb"))
-        ref.tell(anomaly("latency_ms", patient="cart"))  # its cycles tick the clock of the quiet time
-        return len([order for order in room.heard("repairer", Repair) if order.patient == "api"]) == 2
-
-    assert eventually(reminded)
+    room.hears("detector", Relearn, len(PATIENT_TRAITS))  # the last step: the incident is closed
+    closed_at = time.monotonic()
+    ref.tell(anomaly("rss_mb"))  # an echo
+    assert eventually(lambda: time.monotonic() - closed_at > IncidentBook().quiet_s)
+    ref.tell(anomaly("folder_mb", patient="cart"))  # its cycle finds that the quiet time is over
+    assert eventually(lambda: any(order.patient == "cart" for order in room.heard("repairer", Repair)))
+    ref.tell(anomaly("rss_mb"))  # the detector's reminder
+    assert eventually(lambda: len([each for each in room.heard("repairer") if each.patient == "api"]) == 2)
     assert len({news.incident for news in room.heard("desk", DetectedNews) if news.patient == "api"}) == 2
 
 

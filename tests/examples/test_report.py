@@ -17,7 +17,7 @@ from examples.aiops.screen.board import Board
 from examples.aiops.screen.display import print_report
 from examples.aiops.screen.report import MAX_COLUMNS, MAX_LINES, to_json, to_lines, to_text, write_json
 from examples.aiops.screen.verdict import exit_status, verdict
-from tests.examples.recorded_run import board, played, recorded
+from tests.examples.recorded_run import TRACE, board, played, recorded
 
 KEYS = {
     "faults_injected", "faults_detected", "faults_repaired", "false_alarms", "availability_treated",
@@ -118,14 +118,23 @@ def test_a_report_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "shown", [played(), played(24.0), board(), run_of(repair=False), run_of(faults=False)]
+    ("shown", "command"),
+    [
+        (played(), "covey trace 4bf92f35"),
+        (played(24.0), "covey trace 4bf92f35"),
+        (board(), "covey demo aiops --help"),
+        (run_of(repair=False), "covey trace last"),
+        (run_of(faults=False), "covey demo aiops --help"),
+    ],
 )
-def test_the_text_keeps_to_its_lines_and_columns(shown: Board) -> None:
+def test_the_text_keeps_to_its_lines_and_columns_and_names_the_next_command(
+    shown: Board, command: str
+) -> None:
     lines = to_lines(shown, "~/.cache/covey/traces")
     assert len(lines) <= MAX_LINES
     assert max(len(line.text) for line in lines) <= MAX_COLUMNS
     assert lines[0].text == verdict(shown)
-    assert lines[-1].text.endswith("covey trace last")
+    assert lines[-1].text == f"next          {command}"
 
 
 def test_more_kinds_than_six_push_out_the_waterfall_not_the_last_line() -> None:
@@ -134,7 +143,21 @@ def test_more_kinds_than_six_push_out_the_waterfall_not_the_last_line() -> None:
         shown.apply(events.Injected(f"n{i}", f"new{i}", "users", 34.0))
     lines = to_lines(shown, "traces")
     assert len(lines) <= MAX_LINES
-    assert lines[-1].text == "next          covey trace last"
+    assert lines[-1].text == "next          covey trace 4bf92f35"
+
+
+def test_traces_that_went_to_a_collector_are_looked_for_there() -> None:
+    *_, where, command = to_text(played(), "OTLP http://localhost:4318, ratio 1.0").splitlines()
+    assert where.endswith("OTLP http://localhost:4318, ratio 1.0")
+    assert command == f"next          look there for trace {TRACE}"
+
+
+def test_dead_letters_are_told_with_their_reasons() -> None:
+    shown = played()
+    shown.apply(events.DeadLetters(1, {"failed": 1}))
+    assert "; 1 dead letter (failed)" in to_text(shown)
+    shown.apply(events.DeadLetters(3, {"expired": 2, "failed": 1}))
+    assert "; 3 dead letters (expired 2, failed 1)" in to_text(shown)
 
 
 def test_the_text_has_a_row_per_kind_and_one_incidents_waterfall() -> None:

@@ -133,7 +133,7 @@ def test_patients_that_cannot_be_are_refused_before_anything_starts() -> None:
 
 
 def test_a_ward_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ward.start.__globals__["sys"], "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     ward = Ward(patients=["api"])
     with pytest.raises(WardError, match="the ward did not start"):
         ward.start()

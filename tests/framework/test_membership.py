@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from covey.framework.cluster.membership import GONE_AFTER_S, Change, Membership, Peerage
+from covey.framework.cluster.membership import GONE_AFTER_S, Change, Membership, NodeInfo
 
 NAMES = st.sampled_from(["a", "b", "c"])
 
@@ -17,7 +17,7 @@ class MembershipMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
-        self.membership = Membership(Peerage("self", 1))
+        self.membership = Membership(NodeInfo("self", 1))
         self.alive = {"self"}
         self.heard_at: dict[str, float] = {}
         self.incarnations: dict[str, int] = {}
@@ -36,7 +36,7 @@ class MembershipMachine(RuleBasedStateMachine):
     @rule(name=NAMES, hosts=st.frozensets(st.sampled_from(["x", "y"])))
     def beacon(self, name: str, hosts: frozenset[str]) -> None:
         incarnation = self.incarnations.setdefault(name, 1)
-        self.apply(self.membership.heard(Peerage(name, incarnation, hosts), self.now))
+        self.apply(self.membership.heard(NodeInfo(name, incarnation, hosts), self.now))
         self.heard_at[name] = self.now
         peer = self.membership.get(name)
         assert peer is not None
@@ -46,7 +46,7 @@ class MembershipMachine(RuleBasedStateMachine):
     def restart(self, name: str) -> None:
         known = name in self.alive
         self.incarnations[name] = self.incarnations.get(name, 1) + 1
-        change = self.membership.heard(Peerage(name, self.incarnations[name]), self.now)
+        change = self.membership.heard(NodeInfo(name, self.incarnations[name]), self.now)
         assert change.joined == (name,)
         assert bool(change.left) == known
         self.apply(change)
@@ -82,7 +82,7 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @rule()
     def own_beacon_and_goodbye_come_back(self) -> None:
-        assert not self.membership.heard(Peerage("self", 1), self.now)
+        assert not self.membership.heard(NodeInfo("self", 1), self.now)
         assert not self.membership.goodbye("self", 1)
 
     @invariant()
@@ -97,8 +97,8 @@ TestMembership.settings = settings(max_examples=60, stateful_step_count=40, dead
 
 
 def test_registered_addresses_tell_their_node_and_go_with_it() -> None:
-    membership = Membership(Peerage("self", 1))
-    change = membership.heard(Peerage("a", 1, registered=frozenset({"warden/gate"})), 0.0)
+    membership = Membership(NodeInfo("self", 1))
+    change = membership.heard(NodeInfo("a", 1, registered=frozenset({"warden/gate"})), 0.0)
     assert change.altered
     assert membership.registered() == {"warden/gate": "a"}
     membership.expire(GONE_AFTER_S + 0.1)
@@ -106,6 +106,6 @@ def test_registered_addresses_tell_their_node_and_go_with_it() -> None:
 
 
 def test_the_number_of_agents_alone_does_not_move_anything() -> None:
-    membership = Membership(Peerage("self", 1))
-    membership.heard(Peerage("a", 1, agents=1), 0.0)
-    assert not membership.heard(Peerage("a", 1, agents=2), 0.1)
+    membership = Membership(NodeInfo("self", 1))
+    membership.heard(NodeInfo("a", 1, agents=1), 0.0)
+    assert not membership.heard(NodeInfo("a", 1, agents=2), 0.1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from covey.framework.cluster.placement import Member, Placement
 
-__all__ = ["BEACON_S", "GONE_AFTER_S", "Change", "Membership", "Peerage"]
+__all__ = ["BEACON_S", "GONE_AFTER_S", "Change", "Membership", "NodeInfo"]
 
 BEACON_S = 0.25
 GONE_AFTER_S = 2.0
@@ -18,7 +18,7 @@ GONE_AFTER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Peerage:
+class NodeInfo:
     """What a node says of itself in a beacon."""
 
     name: str
@@ -45,18 +45,18 @@ class Change:
 class Membership:
     """The members that this node sees, itself included; not thread-safe, owned by the loop thread."""
 
-    def __init__(self, own: Peerage) -> None:
-        self._members: dict[str, Peerage] = {own.name: own}
+    def __init__(self, own: NodeInfo) -> None:
+        self._members: dict[str, NodeInfo] = {own.name: own}
         self._seen: dict[str, float] = {}
         self._own = own
 
-    def update_own(self, own: Peerage) -> Change:
+    def update_own(self, own: NodeInfo) -> Change:
         """What this node says of itself has changed."""
         altered = _placement_differs(self._members[own.name], own)
         self._own = self._members[own.name] = own
         return Change(altered=altered)
 
-    def heard(self, peer: Peerage, now: float) -> Change:
+    def heard(self, peer: NodeInfo, now: float) -> Change:
         """A beacon of another node came in."""
         if peer.name == self._own.name:
             return Change()
@@ -97,11 +97,11 @@ class Membership:
         return Change(left=tuple(gone), altered=bool(gone))
 
     @property
-    def members(self) -> tuple[Peerage, ...]:
+    def members(self) -> tuple[NodeInfo, ...]:
         """All members, by name."""
         return tuple(sorted(self._members.values(), key=lambda peer: peer.name))
 
-    def get(self, name: str) -> Peerage | None:
+    def get(self, name: str) -> NodeInfo | None:
         """A member by its name."""
         return self._members.get(name)
 
@@ -114,5 +114,5 @@ class Membership:
         return {address: peer.name for peer in self._members.values() for address in peer.registered}
 
 
-def _placement_differs(one: Peerage, other: Peerage) -> bool:
+def _placement_differs(one: NodeInfo, other: NodeInfo) -> bool:
     return (one.hosts, one.weight, one.registered) != (other.hosts, other.weight, other.registered)

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from covey.framework.address import Address
-from covey.framework.cluster.membership import BEACON_S, Change, Membership, Peerage
+from covey.framework.cluster.membership import BEACON_S, Change, Membership, NodeInfo
 from covey.framework.cluster.placement import Member, Placement
 from covey.framework.errors import AddressInUseError
 from covey.framework.events import NodeJoined, NodeLeft
@@ -52,9 +52,9 @@ class Presence:
         self._joined = asyncio.Event()
         self.placement = self._members.placement()
 
-    def _own(self) -> Peerage:
+    def _own(self) -> NodeInfo:
         hosts = frozenset(self._node.directory.hosts)
-        return Peerage(
+        return NodeInfo(
             self._node.name,
             self._incarnation,
             hosts,
@@ -89,7 +89,7 @@ class Presence:
         return self._registered_on.get(str(address))
 
     @property
-    def members(self) -> tuple[Peerage, ...]:
+    def members(self) -> tuple[NodeInfo, ...]:
         """All nodes of the swarm that this one sees, itself included."""
         return self._members.members
 
@@ -153,7 +153,7 @@ class Presence:
         if hello.leaving:
             self._apply(self._members.goodbye(hello.node, hello.incarnation))
             return
-        peer = Peerage(
+        peer = NodeInfo(
             hello.node,
             hello.incarnation,
             frozenset(hello.hosts),
