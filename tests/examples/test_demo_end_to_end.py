@@ -49,8 +49,11 @@ pytestmark = pytest.mark.skipif(not _has_server(), reason="there is no nats-serv
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
-    """A short run as a whole, piped."""
-    with started(tmp_path_factory.mktemp("short"), "--seconds", "14", *SMALL) as demo:
+    """A short run as a whole, piped, in a folder that has an `examples` of its own."""
+    folder = tmp_path_factory.mktemp("short")
+    (folder / "examples").mkdir()
+    (folder / "examples" / "__init__.py").write_text("raise ImportError('not the example that was meant')\n")
+    with started(folder, "--seconds", "14", *SMALL) as demo:
         assert demo.ends(60) == 0, demo.text + demo.errors
         yield demo
 

@@ -21,6 +21,7 @@ __all__ = ["MAX_COLUMNS", "MAX_LINES", "Line", "to_json", "to_lines", "to_text",
 
 MAX_LINES = 20
 MAX_COLUMNS = 100
+NEXT = "covey demo aiops --help"
 
 Number = int | float | None
 
@@ -195,13 +196,15 @@ def _incident(board: Board) -> list[Line]:
 def _next(board: Board, traces: str) -> list[Line]:
     """Where the traces are, and the command that shows the incident above as one."""
     if not traces:
-        return [Line("next          covey demo aiops --help", "bold")]
+        return [Line(f"next          {NEXT}", "bold")]
     chosen = choose(board.treated)
     trace_id = chosen[1].trace_id if chosen else ""
-    if not traces.startswith("file"):
-        command = f"look for trace {trace_id} there" if trace_id else "covey demo aiops --help"
+    if not trace_id:
+        command = "covey trace last" if board.incidents else NEXT
+    elif traces.startswith("OTLP"):
+        command = f"look there for trace {trace_id}"
     else:
-        command = f"covey trace {trace_id[:8]}".rstrip()
+        command = f"covey trace {trace_id[:8]}"
     return [Line(f"traces        {traces}"), Line(f"next          {command}", "bold")]
 
 

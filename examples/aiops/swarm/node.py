@@ -98,7 +98,8 @@ def main(url: str, swarm_name: str, node: str, traces: str) -> None:
 
 
 def _watch_parent(told_to_end: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not sys.stdin: its lock, held here, would disturb the interpreter's end
+        continue
     told_to_end.set()
 
 
