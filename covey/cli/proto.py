@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from covey.framework.errors import ConfigurationError
+
 __all__ = ["proto"]
 
 
@@ -27,20 +29,16 @@ def export(module: str, output: Path | None) -> None:
     MODULE is what `import` takes, such as shop.messages. The messages that a module only imports are exported
     if it defines none.
     """
-    from covey.framework.errors import CoveyError
     from covey.framework.messages.proto_export import export as export_types
 
-    try:
-        text = export_types(_messages_of(module))
-    except CoveyError as error:
-        raise click.ClickException(str(error)) from error
+    text = export_types(_messages_of(module))
     if output is None:
         click.echo(text, nl=False)
         return
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(
+        raise ConfigurationError(
             f"cannot write {output}: {error.strerror}: choose another --output"
         ) from error
 
@@ -56,7 +54,7 @@ def _messages_of(module: str) -> list[type]:
     try:
         imported = importlib.import_module(module)
     except Exception as error:
-        raise click.ClickException(
+        raise ConfigurationError(
             f"cannot import {module!r}: {type(error).__name__}: {error}: "
             "give the name of a module, such as shop.messages, and run this where it can be imported"
         ) from error
@@ -67,5 +65,5 @@ def _messages_of(module: str) -> list[type]:
     imported_there = {id(value) for value in vars(imported).values()}
     found = [cls for cls in known if id(cls) in imported_there]
     if not found:
-        raise click.ClickException(f"{module} defines no message: decorate a class in it with @message")
+        raise ConfigurationError(f"{module} defines no message: decorate a class in it with @message")
     return found

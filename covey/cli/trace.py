@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from covey.framework.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,7 +47,7 @@ def trace(trace_id: str | None, directory: Path | None, count: int, as_json: boo
     directory = directory or trace_directory()
     traces = group_traces(read_spans(directory))
     if not traces:
-        raise click.ClickException(
+        raise ConfigurationError(
             f"no traces in {directory}: make some with `covey demo aiops`, "
             "or say where they are with --dir or COVEY_TRACE_DIR "
             "(where a collector such as Jaeger answers, traces go there instead)"
@@ -61,12 +63,12 @@ def _find(traces: Sequence[Trace], wanted: str) -> Trace:
         return traces[-1]
     found = [known for known in traces if known.trace_id.startswith(wanted.lower())]
     if not found:
-        raise click.ClickException(
+        raise ConfigurationError(
             f"no trace begins with {wanted!r} among {len(traces)}: `covey trace` lists them"
         )
     if len(found) > 1:
         some = ", ".join(known.trace_id[: len(wanted) + 6] for known in found[:5])
-        raise click.ClickException(f"{len(found)} traces begin with {wanted!r}, say more digits: {some}")
+        raise ConfigurationError(f"{len(found)} traces begin with {wanted!r}, say more digits: {some}")
     return found[0]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from covey.cli.proto import proto
+from covey.cli.main import covey
 
 SHOP = """
 from __future__ import annotations
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def export(*arguments: str) -> Result:
-    return CliRunner().invoke(proto, ["export", *arguments])
+    return CliRunner().invoke(covey, ["proto", "export", *arguments])
 
 
 def test_export_prints_the_messages_that_the_module_defines(folder: Path) -> None:
@@ -73,8 +73,8 @@ def test_module_that_cannot_be_exported_gets_one_clear_error(
     if source is not None:
         (folder / f"{module}.py").write_text(source)
     result = export(module)
-    assert result.exit_code == 1
-    assert result.output.startswith("Error: ")
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")
     assert said in result.output
     assert "Traceback" not in result.output
 
@@ -82,5 +82,5 @@ def test_module_that_cannot_be_exported_gets_one_clear_error(
 def test_output_that_cannot_be_written_gets_one_clear_error(folder: Path) -> None:
     (folder / "exported_unwritable.py").write_text(SHOP.format(order="Order"))
     result = export("exported_unwritable", "--output", "missing/order.proto")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "cannot write missing/order.proto: No such file or directory" in result.output

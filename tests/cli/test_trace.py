@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from covey.cli.trace import trace
+from covey.cli.main import covey
 from covey.observability import RecordedSpan
 
 INCIDENT = "aa11" + "0" * 28
@@ -40,7 +40,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def run(directory: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(trace, ["--dir", str(directory), *arguments])
+    return CliRunner().invoke(covey, ["trace", "--dir", str(directory), *arguments])
 
 
 def test_traces_are_listed_with_the_newest_last(directory: Path) -> None:
@@ -91,22 +91,22 @@ def test_json_has_the_list_and_the_spans(directory: Path) -> None:
 
 def test_an_ambiguous_id_names_those_that_it_could_be(directory: Path) -> None:
     done = run(directory, "ab")
-    assert done.exit_code == 1
-    assert done.output == "Error: 2 traces begin with 'ab', say more digits: ab220000, ab330000\n"
+    assert done.exit_code == 2
+    assert done.output == "error: 2 traces begin with 'ab', say more digits: ab220000, ab330000\n"
 
 
 def test_an_unknown_id_says_where_to_look(directory: Path) -> None:
     done = run(directory, "ff")
-    assert done.exit_code == 1
-    assert done.output == "Error: no trace begins with 'ff' among 3: `covey trace` lists them\n"
+    assert done.exit_code == 2
+    assert done.output == "error: no trace begins with 'ff' among 3: `covey trace` lists them\n"
 
 
 def test_where_there_are_no_traces_it_says_where_it_looked_and_how_to_make_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COVEY_TRACE_DIR", str(tmp_path / "nowhere"))
-    done = CliRunner().invoke(trace, [])
-    assert done.exit_code == 1
+    done = CliRunner().invoke(covey, ["trace"])
+    assert done.exit_code == 2
     assert done.output.startswith(
-        f"Error: no traces in {tmp_path / 'nowhere'}: make some with `covey demo aiops`"
+        f"error: no traces in {tmp_path / 'nowhere'}: make some with `covey demo aiops`"
     )
