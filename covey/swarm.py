@@ -21,11 +21,12 @@ from covey.framework.cluster.presence import JOIN_S
 from covey.framework.dead_letters import DeadLetters
 from covey.framework.errors import ConfigurationError, SwarmFailedError
 from covey.framework.events import Event
+from covey.framework.hosting import check_hosts
 from covey.framework.local_node import adopt
 from covey.framework.node import DEFAULT_ASK_TIMEOUT_S, Node
 from covey.framework.ref import AgentRef
-from covey.framework.supervision.guardian import SupervisorGuardian
 from covey.framework.supervision.supervisor import Supervisor
+from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
 
 if TYPE_CHECKING:
     from covey.framework.transport import Transport
@@ -65,12 +66,12 @@ class Swarm:
         trace_directory: Path | None = None,
         server: EmbeddedServer | None = None,
     ) -> None:
-        check_key(name)
-        self.name = name
-        self.node_name = check_key(node or os.environ.get("COVEY_NODE_NAME") or _default_node_name())
+        self.name = check_key(name, "the swarm name")
+        self.node_name = _node_name(node)
         self._make_transport = transport
         self._hosts = tuple(hosts)
-        self._weight = weight
+        check_hosts(self._hosts)
+        self._weight = _weight(weight)
         self._alone = alone  # nobody else can be on its transport: hosts anything, and waits for nobody
         self._ask_timeout_s = _ask_timeout_s(ask_timeout_s)
         self._trace_ratio = trace_ratio
@@ -104,6 +105,9 @@ class Swarm:
         `url` defaults to `COVEY_NATS_URL`, else `nats://127.0.0.1:4222`. `hosts` are the kinds that may be
         placed on this node; they construct without arguments. Options: `node` (this node's name),
         `weight`, `ask_timeout_s`, `trace_ratio`, `trace_directory`.
+
+        Raises:
+            ConfigurationError: a class of `hosts` cannot be placed, or an option makes no sense.
 
         Raises (at start):
             TransportError: the server cannot be reached.
@@ -222,12 +226,17 @@ class Swarm:
         self._raise_failure(error)
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+        try:
+            await _in_thread(self.start)
+        except asyncio.CancelledError:
+            await _in_thread(self.stop)  # nobody will leave the block that was not entered
+            raise
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        await _in_thread(self.stop)
         self._raise_failure(error)
 
     def _raise_failure(self, error: BaseException | None) -> None:
@@ -337,6 +346,33 @@ def _ask_timeout_s(given: float | None) -> float:
     if not 0 < value < 1e9:
         raise ConfigurationError(f"COVEY_ASK_TIMEOUT_S={text!r}: give seconds, more than 0")
     return value
+
+
+def _weight(given: int) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise ConfigurationError(f"weight={given!r}: give a whole number, at least 1")
+    return given
+
+
+def _node_name(given: str | None) -> str:
+    if given is not None:
+        return check_key(given, "the node name")
+    configured = os.environ.get("COVEY_NODE_NAME")
+    return check_key(configured, "COVEY_NODE_NAME") if configured else _default_node_name()
+
+
+async def _in_thread(function: Callable[[], object]) -> None:
+    """Run a function in a thread and wait for its end, also when cancelled: the cancellation comes after."""
+    task = asyncio.ensure_future(asyncio.to_thread(function))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])  # its time is bounded by the function's own deadlines
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from task.exception()
+    task.result()
 
 
 def _default_node_name() -> str:

@@ -295,3 +295,105 @@ def test_a_taken_port_of_the_embedded_server_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(TransportError, match=f"port {port} is taken"):
             Swarm.embedded(port=port).start()
+
+
+def test_refs_of_two_local_swarms_differ_and_unpickle_to_their_own() -> None:
+    class Named(Agent):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        @handles
+        def say(self, text: str) -> str:
+            return self.name
+
+    with Swarm.local(trace_ratio=0.0) as one, Swarm.local(trace_ratio=0.0) as two:
+        first, second = one.spawn(Named, "a", "one"), two.spawn(Named, "a", "two")
+        assert len({first, second, one.agent(Echo, "e"), two.agent(Echo, "e")}) == 4
+        for ref, name in ((first, "one"), (second, "two")):
+            copy = pickle.loads(pickle.dumps(ref))
+            assert copy == ref
+            assert copy.ask("x").get() == name
+        left = pickle.dumps(one.agent(Echo, "e"))
+        two.stop()
+        assert pickle.loads(left).ask("x").get() == "x"
+
+
+def test_a_ref_of_the_default_node_unpickles() -> None:
+    started = Echo.start()
+    actor: Any = started._actor_weakref()
+    assert pickle.loads(pickle.dumps(actor.ref)).ask("x").get() == "x"
+    started.stop()
+
+
+def test_a_start_that_is_cancelled_leaves_neither_a_node_nor_a_server() -> None:
+    swarm = Swarm.embedded(name="cancelled", trace_ratio=0.0)
+
+    async def main() -> None:
+        async def enter() -> None:
+            async with swarm:
+                await asyncio.Event().wait()
+
+        entering = asyncio.create_task(enter())
+        await asyncio.to_thread(eventually, lambda: swarm._server is not None and swarm._lock.locked())
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+
+    asyncio.run(main())
+    assert swarm._running.ended.is_set()
+    with pytest.raises(TransportError):
+        Swarm.connect(swarm.url, name="cancelled", trace_ratio=0.0).start()
+
+
+def test_leaving_that_is_cancelled_goes_on_to_its_end() -> None:
+    seen: list[str] = []
+
+    class Slow(Agent):
+        @handles
+        async def work(self, text: str) -> None:
+            await asyncio.sleep(0.2)
+            seen.append(text)
+
+    swarm = Swarm.local(trace_ratio=0.0)
+    leaving = threading.Event()
+
+    async def main() -> None:
+        async def enter() -> None:
+            async with swarm:
+                swarm.agent(Slow, "s").tell("x")
+                leaving.set()
+
+        entering = asyncio.create_task(enter())
+        await asyncio.to_thread(leaving.wait, 5)
+        await asyncio.to_thread(eventually, lambda: swarm._running.stopping)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert seen == ["x"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"name": ""}, "the swarm name '' takes 0 bytes"),
+        ({"name": 5}, "the swarm name must be text"),
+        ({"node": "\ud800"}, "the node name .* is not valid unicode"),
+        ({"weight": 0}, "weight=0: give a whole number, at least 1"),
+        ({"weight": "a"}, "weight='a': give"),
+        ({"hosts": [int]}, "no subclass of Agent"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_named_when_the_swarm_is_made(
+    options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        Swarm.connect("nats://127.0.0.1:1", **options)
+
+
+def test_a_bad_node_name_in_the_environment_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVEY_NODE_NAME", "x" * 300)
+    with pytest.raises(ConfigurationError, match=r"COVEY_NODE_NAME 'x+' takes 300 bytes"):
+        Swarm.local()

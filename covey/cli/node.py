@@ -168,8 +168,11 @@ def _announce(swarm: Swarm, url: str, classes: list[type[Agent]]) -> None:
 
 
 def _log_to_stderr() -> None:
+    level = os.environ.get("COVEY_LOG_LEVEL", "INFO").upper()
+    if not isinstance(logging.getLevelName(level), int):
+        raise click.UsageError(f"COVEY_LOG_LEVEL={level.lower()}: choose DEBUG, INFO, WARNING or ERROR")
     logging.basicConfig(
-        level=os.environ.get("COVEY_LOG_LEVEL", "INFO").upper(),
+        level=level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
 

@@ -60,19 +60,19 @@ def check_kind(kind: str) -> str:
     return kind
 
 
-def check_key(key: str) -> str:
-    """Return the key if it has 1 to 256 bytes of UTF-8, else raise."""
+def check_key(key: str, what: str = "the key") -> str:
+    """Return the key if it has 1 to 256 bytes of UTF-8, else raise; `what` names it in the error."""
     if not isinstance(key, str):
-        raise ConfigurationError(f"an agent's key is text, not {type(key).__name__}: {key!r}; use str(...)")
+        raise ConfigurationError(f"{what} must be text, not {type(key).__name__}: {key!r}; use str(...)")
     try:
         size = len(key.encode())
     except UnicodeEncodeError as error:
         raise ConfigurationError(
-            f"the key {key!r} is not valid unicode: it cannot be encoded as UTF-8"
+            f"{what} {key!r} is not valid unicode: it cannot be encoded as UTF-8"
         ) from error
     if not 1 <= size <= MAX_KEY_BYTES:
         raise ConfigurationError(
-            f"the key {key[:40]!r} takes {size} bytes of UTF-8: 1 to {MAX_KEY_BYTES} are allowed"
+            f"{what} {key[:40]!r} takes {size} bytes of UTF-8: 1 to {MAX_KEY_BYTES} are allowed"
         )
     return key
 

@@ -49,6 +49,10 @@ class Agent(pykka.Actor):
     """Whether asks of this agent are left out of the check for ask cycles."""
     cancellable: ClassVar[bool] = True
     """Whether a cancelled ask may cancel its running handler."""
+    handler_deadline_s: ClassVar[float | None] = None
+    """Not available yet, as the next two: any other value is refused."""
+    idle_after_s: ClassVar[float | None] = None
+    durable: ClassVar[bool] = False
     trace: ClassVar[Literal["off", "sampled"]] = "sampled"
     """`off`: its handling makes no spans and what it sends starts no trace."""
 
@@ -106,7 +110,7 @@ class Agent(pykka.Actor):
         current = CURRENT.get()
         if current is None or current.envelope is None or current.envelope.sender is None:
             return None
-        return self._own.node.agent(*current.envelope.sender)
+        return self._own.node.ref_to(current.envelope.sender)
 
     @property
     def deadline(self) -> float | None:

@@ -21,7 +21,10 @@ Waiter = Callable[[], None]
 class Bounded(Protocol):
     """Takes items up to a bound; calls waiters when there may be room again."""
 
-    waiters: deque[Callable[[], None]]
+    @property
+    def waiters(self) -> deque[Callable[[], None]]:
+        """Called in order, in the thread of whoever makes room."""
+        ...
 
     def offer(self, item: Any) -> bool:
         """Take the item, or return False when there is no room."""
@@ -52,25 +55,76 @@ class Done:
 DONE = Done()
 
 
+_WAITING, _OFFERING, _TAKEN, _LEFT = range(4)
+
+
+class _Ticket:
+    """An item's place among those who wait for room: it is offered when its turn comes.
+
+    Whoever makes room offers it, not the sender that waits: so no later item of that sender, or of
+    another, comes in between.
+    """
+
+    __slots__ = ("_lock", "_state", "bounded", "item", "wake")
+
+    def __init__(self, bounded: Bounded, item: Any, in_turn: Callable[[Waiter], None]) -> None:
+        self.bounded = bounded
+        self.item = item
+        self.wake: Waiter = _nobody
+        self._state = _WAITING
+        # Re-entrant: a garbage collection inside may end the tell that holds this ticket.
+        self._lock = threading.RLock()
+        in_turn(self.offer)
+
+    @property
+    def taken(self) -> bool:
+        return self._state == _TAKEN
+
+    def offer(self) -> None:
+        with self._lock:
+            if self._state != _WAITING:
+                return
+            self._state = _OFFERING
+            taken = False
+            try:
+                taken = self.bounded.offer(self.item)
+            finally:
+                self._state = _TAKEN if taken else _WAITING
+            if not taken:
+                self.bounded.waiters.appendleft(self.offer)
+                return
+        self.wake()
+
+    def leave(self) -> bool:
+        """Wait no longer, and make a dead letter of the item; False when it was taken."""
+        with self._lock:
+            if self._state != _WAITING:
+                return False
+            self._state = _LEFT
+        try:
+            self.bounded.waiters.remove(self.offer)
+        except (ValueError, IndexError):
+            pass  # it was called just now, or the queue moved meanwhile: one call too many does no harm
+        self.bounded.refuse(self.item, self.bounded.full_error())
+        return True
+
+
+def _nobody() -> None:
+    """Nobody waits for the ticket."""
+
+
 class PendingTell:
     """A tell that found no room: `await` it to wait for room, at most until the deadline.
 
-    If it is never awaited, the message becomes a dead letter: queueing it without a bound instead would
-    only hide that the sender is too fast.
+    It has its place in the queue from the start, and keeps it as long as the sender keeps this object, so
+    that later tells do not overtake it. If it is dropped and was not awaited, the message becomes a dead
+    letter: queueing it without a bound instead would only hide that the sender is too fast.
     """
 
-    __slots__ = ("_bounded", "_deadline", "_in_turn", "_item", "_settled")
+    __slots__ = ("_deadline", "_settled", "_ticket")
 
-    def __init__(
-        self,
-        bounded: Bounded,
-        item: Any,
-        deadline: float,
-        in_turn: Callable[[Waiter], None] | None = None,
-    ) -> None:
-        self._bounded = bounded
-        self._item = item
-        self._in_turn = in_turn
+    def __init__(self, ticket: _Ticket, deadline: float) -> None:
+        self._ticket = ticket
         self._deadline = deadline
         self._settled = False
 
@@ -81,19 +135,7 @@ class PendingTell:
         if self._settled:
             return
         self._settled = True
-        try:
-            async with asyncio.timeout(max(0.0, self._deadline - monotonic())):
-                await self._wait_for_room(asyncio.get_running_loop())
-        except TimeoutError:
-            error = self._bounded.full_error()
-            self._bounded.refuse(self._item, error)
-            raise error from None
-        except BaseException:  # cancelled, or its loop ended
-            self._bounded.refuse(self._item, self._bounded.full_error())
-            raise
-
-    async def _wait_for_room(self, loop: asyncio.AbstractEventLoop) -> None:
-        room = asyncio.Event()
+        ticket, loop, room = self._ticket, asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
             try:
@@ -101,23 +143,28 @@ class PendingTell:
             except RuntimeError:
                 return  # the waiting loop was closed
 
+        ticket.wake = wake
         try:
-            while not _offer(self._bounded, self._item, wake, self._in_turn):
-                await room.wait()
-                room.clear()
-                if self._in_turn is not None and self._bounded.offer(self._item):
-                    return
+            async with asyncio.timeout(max(0.0, self._deadline - monotonic())):
+                if not ticket.taken:
+                    await room.wait()
+        except TimeoutError:
+            if ticket.leave():
+                raise ticket.bounded.full_error() from None
+        except BaseException:  # cancelled, or its loop ended
+            ticket.leave()
+            raise
         finally:
-            _leave(self._bounded.waiters, wake)
+            ticket.wake = _nobody
 
     def __del__(self) -> None:
         if not self._settled:
             self._settled = True
-            self._bounded.refuse(self._item, self._bounded.full_error())
+            self._ticket.leave()
 
 
 def send_or_wait(
-    bounded: Bounded, item: Any, timeout_s: float, in_turn: Callable[[Waiter], None] | None = None
+    bounded: Bounded, item: Any, timeout_s: float, in_turn: Callable[[Waiter], None]
 ) -> Done | PendingTell:
     """What a sender does that found no room: block its thread, wait at `await`, or fail.
 
@@ -137,38 +184,20 @@ def send_or_wait(
         bounded.refuse(item, error)
         raise error
     if in_loop:
-        return PendingTell(bounded, item, deadline, in_turn)
+        return PendingTell(_Ticket(bounded, item, in_turn), deadline)
     _block(bounded, item, deadline, in_turn)
     return DONE
 
 
-def _block(bounded: Bounded, item: Any, deadline: float, in_turn: Callable[[Waiter], None] | None) -> None:
+def _block(bounded: Bounded, item: Any, deadline: float, in_turn: Callable[[Waiter], None]) -> None:
     gate = threading.Event()
-    wake = gate.set
+    ticket = _Ticket(bounded, item, in_turn)
+    ticket.wake = gate.set
     try:
-        while not _offer(bounded, item, wake, in_turn):
-            if not gate.wait(max(0.0, deadline - monotonic())):
-                error = bounded.full_error()
-                bounded.refuse(item, error)
-                raise error
-            gate.clear()
-            if in_turn is not None and bounded.offer(item):
-                return
-    finally:
-        _leave(bounded.waiters, wake)
-
-
-def _offer(bounded: Bounded, item: Any, wake: Waiter, in_turn: Callable[[Waiter], None] | None) -> bool:
-    """Join the waiters; where nobody promises a call, offer once more: room may have come in between."""
-    if in_turn is not None:
-        in_turn(wake)
-        return False
-    bounded.waiters.append(wake)
-    return bounded.offer(item)
-
-
-def _leave(waiters: deque[Waiter], wake: Waiter) -> None:
-    try:
-        waiters.remove(wake)
-    except (ValueError, IndexError):
-        return  # it was called, or the queue moved meanwhile: one call too many does no harm
+        if ticket.taken or gate.wait(max(0.0, deadline - monotonic())):
+            return
+    except BaseException:
+        ticket.leave()
+        raise
+    if ticket.leave():
+        raise bounded.full_error()

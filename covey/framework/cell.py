@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from covey.framework.cluster import moving
 from covey.framework.envelope import Envelope
+from covey.framework.errors import AgentDeadError
 from covey.framework.events import NO_CONTEXT
 from covey.framework.receive import Receiver
 from covey.framework.state import FAILED, NEW, RUNNING, STARTING, STATES, STOPPED, STOPPING
@@ -39,12 +41,15 @@ class Cell(Receiver):
         "ending",
         "failed_at",
         "failed_context",
+        "failures",
         "kwargs",
         "last_error",
         "parent",
         "placed",
         "registered",
+        "stops_met",
         "supervisor",
+        "ticked",
         "timers",
     )
 
@@ -72,7 +77,13 @@ class Cell(Receiver):
         """Whether Pykka's registry has it."""
         self.failed_at = 0.0
         self.failed_context = NO_CONTEXT
+        self.failures = 0
         self.last_error: BaseException | None = None
+        """Why it is down, or ended; None when it stopped by itself."""
+        self.stops_met = 0
+        """Requests to stop in the mailbox that the stop of an earlier instance has met."""
+        self.ticked = False
+        """Whether a tick was handled since the last message: the next tick lets waiting mail go first."""
         self.timers: list[PeriodicTimer] = []
         self.children: list[Cell] = []
         self.ending: Callable[[], None] | None = None
@@ -126,6 +137,8 @@ class Cell(Receiver):
                 self._handle(item)
             if self.state != RUNNING or self.running >= self.concurrency:
                 break
+        if handled:
+            self.ticked = False
         if self.waiters:
             self._admit()
         if self.state == RUNNING and self.running < self.concurrency:
@@ -145,8 +158,11 @@ class Cell(Receiver):
                 item()
             elif item.cancelled:
                 continue
+            elif self.ticked and self.mail:
+                self.system.append(item)  # ticks that take longer than their period must not starve the mail
             elif self.state == RUNNING and self.running < self.concurrency:
                 item.pending = False
+                self.ticked = True
                 handler = item.handler
                 self._invoke(handler.function, handler.is_async, (self.actor,), None, TICK, fatal=True)
             else:
@@ -154,8 +170,27 @@ class Cell(Receiver):
 
     # -- what the life of the agent decides ---------------------------------------------------------
 
+    def send_on(self, item: Any) -> bool:
+        return moving.send_on(self, item)
+
     def asked_to_stop(self) -> None:
-        self.node.life.stop(self, "stopped")
+        if self.stops_met:
+            self.stops_met -= 1
+            self.node.life.answer_stops(self)
+        else:
+            self.node.life.stop(self, "stopped")
+
+    def end_error(self) -> AgentDeadError:
+        error = self.last_error
+        if error is None:
+            return super().end_error()
+        times = "it failed" if self.failures == 1 else f"it failed {self.failures} times, last"
+        dead = AgentDeadError(
+            str(self.address),
+            f"{times} with {type(error).__name__}: {error}; see the log of node {self.node.name}",
+        )
+        dead.__cause__ = error
+        return dead
 
     def task_ended(self) -> None:
         self.node.life.proceed(self)

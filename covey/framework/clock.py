@@ -1,4 +1,8 @@
-"""Time as a dependency: pure rules take `now`, everything else takes a `Clock`."""
+"""Time as a dependency of what is told to people: observability reads it through a `Clock`.
+
+The runtime itself does not: its pure rules (restart windows, ticks, the deadline wheel) take `now` as an
+argument, and the code around them reads `time.monotonic`, on which the event loop runs as well.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ __all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """Where a node reads time."""
+    """Where spans and metrics get their times from."""
 
     def monotonic(self) -> float:
         """Seconds that never run backwards: deadlines, windows, waits."""

@@ -19,7 +19,7 @@ class DeadLetter:
 
     reason: str
     """One of: `stopped`, `unhandled`, `failed`, `expired`, `dropped`, `mailbox full`, `no host`,
-    `node left`, `undecodable`, `schema changed`, `too large`, `rejected`, `cancelled`."""
+    `node left`, `no link`, `undecodable`, `schema changed`, `too large`, `rejected`, `cancelled`."""
     target: str
     sender: str
     message_type: str

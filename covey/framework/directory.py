@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import threading
 from collections.abc import Callable, Iterable
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from covey.framework import construction
 from covey.framework.address import Address, check_key
 from covey.framework.agent import Agent
-from covey.framework.cell import STOPPED, Cell
+from covey.framework.cell import FAILED, STATES, STOPPED, Cell
 from covey.framework.errors import AddressInUseError, AgentDeadError, ConfigurationError
-from covey.framework.supervision.guardian import Guardian, PlacedGuardian
+from covey.framework.hosting import check_host
+from covey.framework.supervision.guardian import Guardian
+from covey.framework.supervision.placed_guardian import PlacedGuardian
 from covey.framework.thread_executor import ThreadExecutor
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Directory:
         self._numbers = itertools.count(1)
         self._placed = PlacedGuardian(node)
         self._closed = False
+        self._released: set[Address] = set()
+        """Where supervised agents ended for good: placement must not put another one in their place."""
         self.hosts: dict[str, type[Agent]] = {}
         for cls in hosts:
             self.add_host(cls)
@@ -52,25 +55,8 @@ class Directory:
             ConfigurationError: it is no agent class, needs constructor arguments, or another class has
                 its kind.
         """
-        if not (isinstance(cls, type) and issubclass(cls, Agent)):
-            raise ConfigurationError(f"hosts=[...]: {cls!r} is no subclass of Agent")
-        required = [
-            p.name
-            for p in list(inspect.signature(cls.__init__).parameters.values())[1:]
-            if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        ]
-        if required:
-            raise ConfigurationError(
-                f"{cls.__name__} cannot be placed: its constructor needs {', '.join(required)}; "
-                "give them defaults, or start it with swarm.spawn(...)"
-            )
+        check_host(cls, self.hosts)
         cls._routes.resolve(final=True)
-        known = self.hosts.setdefault(cls.kind, cls)
-        if known is not cls and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ConfigurationError(
-                f"two classes have the kind {cls.kind!r}: {known.__module__}.{known.__qualname__} and "
-                f"{cls.__module__}.{cls.__qualname__}; set kind = '...' on one of them"
-            )
         self.hosts[cls.kind] = cls
 
     def kind_of(self, kind_or_cls: str | type[Agent]) -> str:
@@ -103,11 +89,17 @@ class Directory:
         return self.activate(address)
 
     def activate(self, address: Address) -> Cell | None:
-        """Start the placed agent of that address here; None when its kind is not hosted here."""
+        """Start the placed agent of that address here.
+
+        None when its kind is not hosted here, and where a supervisor's child lives or ended: another
+        agent, made without arguments, must not answer for it.
+        """
         cls = self.hosts.get(address.kind)
-        if cls is None or self._closed:
+        if cls is None or self._closed or self._node.presence.registered_on(address) is not None:
             return None
         with self._lock:
+            if address in self._released:
+                return None
             cell = self._cells.get(address)
             if cell is not None and cell.state != STOPPED:
                 return cell
@@ -135,6 +127,8 @@ class Directory:
         """
         if not (isinstance(cls, type) and issubclass(cls, Agent)):
             raise ConfigurationError(f"spawn({cls!r}, ...): give a subclass of Agent")
+        if parent is not None:
+            _check_parent(parent)
         cls._routes.resolve(final=True)
         address = Address(cls.kind, check_key(f"{next(self._numbers)}" if key is None else key))
         elsewhere = self._node.presence.registered_on(address)
@@ -149,16 +143,18 @@ class Directory:
             if known is not None and known.state != STOPPED:
                 raise AddressInUseError(str(address))
             cell = self._new_cell(cls, address, args, kwargs, parent, supervisor, placed=False)
+            self._released.discard(address)
             self._cells[address] = cell
         try:
             construction.construct(cell)
             if parent is not None:
                 parent.children.append(cell)
-                if parent.state == STOPPED:
-                    raise AgentDeadError(str(parent.address), "it has stopped, and can have no child")
+                _check_parent(parent)  # again, now that its end would see the child
             if before_start is not None:
                 before_start(cell)
         except BaseException:
+            for child in reversed(tuple(cell.children)):
+                self._node.life.request_kill(child, "its parent could not be constructed")
             cell.state = STOPPED
             self.forget(cell)
             cell.bury()
@@ -196,6 +192,16 @@ class Directory:
             supervisor=supervisor,
         )
 
+    def release(self, address: Address) -> None:
+        """A supervised agent ended for good here: the address answers nothing until it is spawned anew."""
+        with self._lock:
+            if address not in self._cells:
+                self._released.add(address)
+
+    def is_released(self, address: Address) -> bool:
+        """Whether a supervised agent ended for good there."""
+        return address in self._released
+
     def forget(self, cell: Cell) -> None:
         """A cell has stopped: its address is free again."""
         with self._lock:
@@ -208,3 +214,8 @@ class Directory:
         """No agent starts here any more."""
         with self._lock:
             self._closed = True
+
+
+def _check_parent(parent: Cell) -> None:
+    if parent.state >= FAILED:
+        raise AgentDeadError(str(parent.address), f"it is {STATES[parent.state]}, and can have no new child")

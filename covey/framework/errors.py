@@ -52,12 +52,16 @@ class MessageTypeError(ConfigurationError, TypeError):
 class AskTimeoutError(CoveyError, TimeoutError, pykka.Timeout):
     """No reply came before the deadline. A started handler goes on; only `Reply.cancel()` stops it."""
 
-    def __init__(self, target: str, timeout_s: float, message_type: str = "") -> None:
+    def __init__(
+        self, target: str, timeout_s: float, message_type: str = "", *, still_pending: bool = False
+    ) -> None:
         what = f"{message_type} to {target}" if message_type else target
-        super().__init__(
-            f"no reply from {what} within {timeout_s:.3g} s: "
-            "give ask() a longer timeout=, or look at the agent's mailbox and handler times"
+        advice = (
+            "the ask goes on: call get() again, or with a longer timeout="
+            if still_pending
+            else "give ask() a longer timeout=, or look at the agent's mailbox and handler times"
         )
+        super().__init__(f"no reply from {what} within {timeout_s:.3g} s: {advice}")
         self.target = target
         self.timeout_s = timeout_s
         self.message_type = message_type

@@ -24,6 +24,7 @@ from covey.framework.timers import PeriodicTimer
 if TYPE_CHECKING:
     from covey.framework.envelope import Envelope
     from covey.framework.node import Node
+    from covey.framework.supervision.guardian import Guardian
 
 __all__ = ["Life"]
 
@@ -62,6 +63,9 @@ class Life:
         cell.restarts += 1
 
         def ready() -> None:
+            if cell.last_error is None:  # it had stopped by itself
+                self._node.emit(AgentStarted(str(cell.address), self._node.name))
+                return
             down_s = monotonic() - cell.failed_at
             logger.info(
                 "%s restarted by %s after %.1f ms (restart %d)",
@@ -111,7 +115,8 @@ class Life:
     def stop(self, cell: Cell, reason: str) -> None:
         """Stop once what runs now has ended: children first, then `on_stop`, then dead letters."""
         if cell.state in (STOPPING, STOPPED):
-            self._answer_stops(cell)
+            if cell.state == STOPPED:
+                self.answer_stops(cell)
             return
         actor = cell.actor if cell.state in (RUNNING, STARTING) else None
         cell.state = STOPPING
@@ -120,7 +125,11 @@ class Life:
         def stopped(error: BaseException | None) -> None:
             if error is not None:
                 logger.error("%s: on_stop raised", cell.address, exc_info=error)
-            self.finish(cell, reason)
+            supervisor = cell.supervisor
+            if cell.state == STOPPING and supervisor is not None and supervisor.replaces(cell):
+                self._step_down(cell, supervisor, reason)
+            else:
+                self.finish(cell, reason)
 
         def end() -> None:
             if actor is None:
@@ -130,6 +139,16 @@ class Life:
 
         cell.ending = end
         self.proceed(cell)
+
+    def _step_down(self, cell: Cell, supervisor: Guardian, reason: str) -> None:
+        """The end of an instance that will be replaced: the address and the mail are kept."""
+        cell.state = FAILED
+        cell.failed_at = monotonic()
+        cell.last_error = None
+        cell.stops_met = cell.waiting_stops()
+        self.answer_stops(cell)
+        self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
+        self._node.dispatcher.call(supervisor.child_down, cell, None)
 
     def proceed(self, cell: Cell) -> None:
         """Go on stopping if neither a task nor a child is in the way any more."""
@@ -142,10 +161,17 @@ class Life:
 
     def request_drain(self, cell: Cell) -> None:
         """Stop an agent after its mail; at once if it has failed and waits for its restart."""
+
+        def drain() -> None:
+            if cell.state == FAILED:
+                self.stop(cell, "the node stops")
+            else:
+                cell.put_stop(None)
+
         if cell.state == FAILED:
-            cell.post(lambda: self.stop(cell, "the node stops"))
+            cell.post(drain)
         else:
-            self._node.ref_of(cell).stop()
+            drain()
 
     def request_kill(self, cell: Cell, reason: str) -> None:
         """Stop an agent without waiting for its handlers; from any thread."""
@@ -170,7 +196,7 @@ class Life:
         cell.state = STOPPED
         self._node.forget(cell)
         cell.bury()
-        self._answer_stops(cell)
+        self.answer_stops(cell)
         if isinstance(cell.executor, ThreadExecutor):
             cell.executor.end()
 
@@ -178,6 +204,8 @@ class Life:
         """The end: forget the address, make dead letters of the mail, tell who wants to know."""
         if cell.state == STOPPED:
             return
+        if cell.state != FAILED:
+            cell.last_error = None  # what it failed with earlier is not why it ends
         cell.scheduled = True  # so that a sender who comes later sees the state and buries
         cell.state = STOPPED
         cell.ending = None
@@ -186,11 +214,11 @@ class Life:
             pykka.ActorRegistry.unregister(cell.actor_ref)
         self._node.forget(cell)
         cell.bury()
-        self._answer_stops(cell)
+        self.answer_stops(cell)
         cell.actor = None
         self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
         if cell.supervisor is not None:
-            self._node.dispatcher.call(cell.supervisor.child_stopped, cell)
+            self._node.dispatcher.call(cell.supervisor.child_ended, cell)
         parent = cell.parent
         if parent is not None and parent.state == STOPPING:
             parent.post(lambda: self.proceed(parent))
@@ -202,11 +230,11 @@ class Life:
             if child.state < STOPPING:
                 child.post(lambda child=child: self.stop(child, reason))  # type: ignore[misc]
 
-    def _answer_stops(self, cell: Cell) -> None:
-        if cell.state == STOPPED:
-            ports, cell.stop_ports = cell.stop_ports, []
-            for port in ports:
-                port.resolve(None)
+    def answer_stops(self, cell: Cell) -> None:
+        """Tell those who asked it to stop that it has."""
+        ports, cell.stop_ports = cell.stop_ports, []
+        for port in ports:
+            port.resolve(None)
 
     # -- failure -----------------------------------------------------------------------------------
 
@@ -216,7 +244,9 @@ class Life:
         actor = cell.actor
         cell.state = FAILED
         cell.failed_at = monotonic()
+        cell.failures += 1
         cell.last_error = error
+        cell.ending = None
         self._cancel_timers(cell)
         self._cancel_tasks(cell)
         self._stop_children(cell, "its parent failed")
@@ -230,10 +260,12 @@ class Life:
         def decided(hook_error: BaseException | None) -> None:
             if hook_error is not None:
                 logger.error("%s: on_failure raised", cell.address, exc_info=hook_error)
-            if stopping or cell.supervisor is None:
+            supervisor = cell.supervisor
+            if supervisor is None or (stopping and not supervisor.replaces(cell)):
                 self.finish(cell, f"failed: {type(error).__name__}: {error}")
-            else:
-                self._node.dispatcher.call(cell.supervisor.child_failed, cell, error)
+                return
+            self.answer_stops(cell)
+            self._node.dispatcher.call(supervisor.child_down, cell, error)
 
         if actor is None:
             decided(None)

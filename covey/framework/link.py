@@ -38,6 +38,7 @@ class Link:
         self.name = name
         self._transport = transport
         self._flushes: deque[Peer] = deque()
+        self._link_is_up = True
 
     def dead_letter_wire(self, target: str, type_name: str, reason: str, detail: str) -> None:
         """Keep an envelope of another node that was never decoded."""
@@ -60,6 +61,10 @@ class Link:
             self.presence.heard(parsed.hello)
         elif parsed.HasField("publication"):
             self.publishing.heard(parsed.publication)
+        elif parsed.HasField("registry"):
+            self.presence.heard_registry(parsed.registry)
+        elif parsed.HasField("registry_request"):
+            self.presence.registration.wanted(parsed.registry_request.node)
 
     def on_link(self, up: bool, detail: str) -> None:
         logger.log(
@@ -69,7 +74,11 @@ class Link:
             "up" if up else "down",
             detail,
         )
+        self._link_is_up = up
         self.presence.link(up)
+        if up:
+            for peer in self.outbound.peers:
+                self.schedule_flush(peer)
 
     def on_problem(self, error: Exception) -> None:
         logger.error("node %s: %s", self.name, error)
@@ -86,20 +95,21 @@ class Link:
     def _flush(self) -> None:
         while self._flushes:
             peer = self._flushes.popleft()
-            if self._transport is None:
-                continue
+            if self._transport is None or not self._link_is_up:
+                continue  # what waits stays with the peer, armed, until the link is back
             try:
                 for frame in peer.frames(self.name, self._transport.max_frame_bytes):
                     self._transport.send(peer.name, frame)
             except CoveyError as error:
                 # The frames before were sent; the receiver counts this one as a gap.
                 logger.error("frames to node %s are lost: %s", peer.name, error)
+            peer.admit()
 
     def probe_peers(self) -> None:
         """Ask for credits where nothing moves: the frame that carried them may be lost."""
         for peer in self.outbound.peers:
             frame = peer.probe(self.name)
-            if frame is not None and self._transport is not None:
+            if frame is not None and self._transport is not None and self._link_is_up:
                 try:
                     self._transport.send(peer.name, frame)
                 except CoveyError as error:
@@ -117,4 +127,8 @@ class Link:
     async def _close_transport(self) -> None:
         if self._transport is not None:
             self._flush()
+            if self._link_is_up:
+                self.outbound.close("node left", f"node {self.name} left before there was room for it there")
+            else:
+                self.outbound.close("no link", f"node {self.name} left while its link was down")
             await self._transport.close()

@@ -14,7 +14,7 @@ __all__ = ["adopt", "default_node", "node_of_swarm"]
 
 _lock = threading.Lock()
 _default: Node | None = None
-_nodes: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
+_nodes: weakref.WeakValueDictionary[tuple[str, str], Node] = weakref.WeakValueDictionary()
 
 
 def default_node() -> Node:
@@ -24,24 +24,28 @@ def default_node() -> Node:
         if _default is None or _default.ended.is_set():
             _default = Node("local", f"local-{os.getpid()}", host_anything=True)
             _default.start()
+            _nodes[_default.swarm, _default.name] = _default
             atexit.register(_default.stop, 1.0)
         return _default
 
 
 def adopt(node: Node) -> None:
-    """Make a node findable by the name of its swarm: for refs that are unpickled in this process."""
+    """Make a node findable by its name and its swarm's: for refs that are unpickled in this process."""
     with _lock:
-        _nodes[node.swarm] = node
+        _nodes[node.swarm, node.name] = node
 
 
-def node_of_swarm(swarm: str) -> Node:
-    """This process's node in the swarm.
+def node_of_swarm(swarm: str, name: str) -> Node:
+    """The node of that name, if it runs in this process, else any node of the swarm that does.
 
     Raises:
         ConfigurationError: it has none.
     """
-    node = _nodes.get(swarm)
-    if node is None or node.ended.is_set():
+    with _lock:
+        known = dict(_nodes)
+    live = {key: node for key, node in known.items() if key[0] == swarm and not node.ended.is_set()}
+    node = live.get((swarm, name)) or next(iter(live.values()), None)
+    if node is None:
         raise ConfigurationError(
             f"this process has no running node in swarm {swarm!r}: "
             f"connect with Swarm.connect(..., name={swarm!r}) before you unpickle a ref"

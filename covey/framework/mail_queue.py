@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pykka.messages import _ActorStop
 
-from covey.framework.envelope import Envelope
+from covey.framework.envelope import Envelope, ReplyPort
 from covey.framework.errors import AgentDeadError, MailboxFullError
 from covey.framework.state import NEW, STOPPED
 
@@ -79,6 +79,15 @@ class MailQueue:
             self.bury()  # it stopped between our look and our append
         return True
 
+    def put_stop(self, reply: ReplyPort | None) -> None:
+        """Let the agent stop after the mail that it has now."""
+        # Stop has room even in a full mailbox: it is what empties it.
+        self.mail.append(Envelope(_ActorStop(), reply))
+        if self.state == STOPPED:
+            self.bury()
+        elif not self.scheduled:
+            self.resume()
+
     def post(self, item: Callable[[], None] | PeriodicTimer) -> None:
         """Put something into the system lane, which no flood of messages delays."""
         self.system.append(item)
@@ -117,6 +126,15 @@ class MailQueue:
             reason, detail = "expired", "its asker waits no longer"
         self.node.dead_letter(self.address, item, reason, detail)
 
+    def waiting_stops(self) -> int:
+        """How many requests to stop the mailbox holds."""
+        items = self.mail.copy()
+        return sum(type(item) is Envelope and type(item.message) is _ActorStop for item in items)
+
+    def end_error(self) -> AgentDeadError:
+        """Why the mail of a stopped agent is not handled."""
+        return AgentDeadError(str(self.address), "it stopped before it handled the message")
+
     def bury(self) -> None:
         """Make dead letters of all that waits in the mailbox of a stopped agent."""
         woken = []
@@ -125,15 +143,20 @@ class MailQueue:
                 woken.append(self.waiters.popleft())
             except IndexError:
                 break  # another thread buries too
-        error = AgentDeadError(str(self.address), "it stopped before it handled the message")
+        error = self.end_error()
         while self.mail:
             try:
                 item = self.mail.popleft()
             except IndexError:
                 break  # as above
-            self.discard(item, "stopped", error)
+            if not self.send_on(item):
+                self.discard(item, "stopped", error)
         for waiter in woken:
             waiter()  # offers to a stopped agent, and so buries its message by itself
+
+    def send_on(self, item: Any) -> bool:
+        """Hand over what an agent that has moved did not handle; False when it becomes a dead letter."""
+        raise NotImplementedError
 
     def _make_room(self, item: Any) -> bool:
         overflow = self.actor_class.mailbox.overflow
@@ -156,12 +179,27 @@ class MailQueue:
         return False
 
     def _admit(self) -> None:
-        """Wake as many waiters as there is room for; within a turn."""
+        """Call as many waiters as there is room for; within a turn."""
+        waiters = self.waiters
         room = self.capacity - len(self.mail)
+        if room <= 0:
+            return
+        # While this stands in the queue nobody overtakes one who was called and has not offered yet.
+        waiters.append(_in_turn)
         while room > 0:
             try:
-                waiter = self.waiters.popleft()
+                waiter = waiters.popleft()
             except IndexError:
-                return  # none left
+                return  # another thread buries
+            if waiter is _in_turn:
+                return
             waiter()
             room -= 1
+        try:
+            waiters.remove(_in_turn)
+        except ValueError:
+            return  # as above
+
+
+def _in_turn() -> None:
+    """Stands for those whose turn it is."""

@@ -7,7 +7,8 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
-from time import monotonic, time
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from covey.framework import construction
@@ -19,20 +20,19 @@ from covey.framework.cluster.inbound import Inbound
 from covey.framework.cluster.outbound import ENVELOPE_OVERHEAD_BYTES, Outbound
 from covey.framework.cluster.presence import JOIN_S, Presence
 from covey.framework.cluster.publishing import Publishing
-from covey.framework.dead_letters import DeadLetter, DeadLetters, clip
 from covey.framework.directory import Directory
 from covey.framework.dispatcher import Dispatcher
-from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError, BlockingCallError, SwarmFailedError
-from covey.framework.events import AgentStarted, Attributes, DeadLettered, Event, EventSink, SpanHandle
+from covey.framework.events import AgentStarted, Attributes, Event, EventSink, SpanHandle
 from covey.framework.life import Life
-from covey.framework.link import Link
 from covey.framework.messages import codec
 from covey.framework.ref import AgentRef
 from covey.framework.reply import Reply
+from covey.framework.reports import Reports
 from covey.framework.spans import no_span, open_span
-from covey.framework.supervision.guardian import Guardian, SupervisorGuardian
+from covey.framework.supervision.guardian import Guardian
 from covey.framework.supervision.supervisor import Supervisor
+from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
 from covey.framework.thread_executor import ThreadExecutor
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ THREAD_JOIN_S = 1.0
 """How long it waits for the threads of `dispatcher = "thread"`."""
 
 
-class Node(Link):
+class Node(Reports):
     """Runs agents in this process; one per swarm and process.
 
     Its methods may be called from any thread unless they say otherwise. Agents run on the dispatcher's
@@ -70,16 +70,16 @@ class Node(Link):
         sink: EventSink | None = None,
         ask_timeout_s: float = DEFAULT_ASK_TIMEOUT_S,
     ) -> None:
-        super().__init__(name, transport)
+        super().__init__(name, transport, sink)
         self.swarm = swarm
-        self.sink = sink
+        self.alone = host_anything
+        """Whether no other node can join: its swarm is this process's own, whatever its name."""
         self.ask_timeout_s = ask_timeout_s
         self.max_payload_bytes = NO_TRANSPORT_BYTES
         self.failure: SwarmFailedError | None = None
         self.ended = threading.Event()
         """Set when the node has stopped or its root supervisor gave up."""
         self.dispatcher = Dispatcher(name)
-        self.dead_letters = DeadLetters()
         self.life = Life(self)
         self.directory = Directory(self, hosts, host_anything=host_anything)
         self.presence = Presence(self, weight, listen_s)
@@ -87,7 +87,7 @@ class Node(Link):
         self.inbound = Inbound(self)
         self.publishing = Publishing(self)
         self._guardians: list[SupervisorGuardian] = []
-        self._listeners: list[Callable[[Event], None]] = []
+        self.on_event(self._note_started)
         self.dispatcher.after_turn = self._flush
         self._handled_by_threads = 0
         self._stopping = False
@@ -165,20 +165,35 @@ class Node(Link):
 
     async def _leave(self, end: float) -> None:
         self.directory.close()
-        for guardian in reversed(self._guardians):
-            guardian.stop("the node stops")
-        for cell in reversed(self.directory.cells):
-            self.life.request_drain(cell)
-        await self._until_empty(end)
+        for guardian in self._guardians:
+            guardian.retire()
+        await self._drain(end)
         for cell in self.directory.cells:
             self.life.request_kill(cell, "the node stops")
         await self._until_empty(monotonic() + KILL_S)
         self.presence.leave()
         await self._close_transport()
 
+    async def _drain(self, end: float) -> None:
+        """All agents handle what they have; a supervisor's children one after the other, the last first."""
+        supervised = []
+        for cell in reversed(self.directory.cells):
+            if isinstance(cell.supervisor, SupervisorGuardian):
+                supervised.append(cell)
+            else:
+                self.life.request_drain(cell)
+        for cell in supervised:
+            self.life.request_drain(cell)
+            # One that hangs leaves half of the time to those that were started before it.
+            await self._until(partial(self.is_stopped, cell), (monotonic() + end) / 2)
+        await self._until_empty(end)
+
     async def _until_empty(self, end: float) -> None:
+        await self._until(lambda: not len(self.directory), end)
+
+    async def _until(self, condition: Callable[[], bool], end: float) -> None:
         pause_s = 0.0
-        while len(self.directory) and monotonic() < end:
+        while not condition() and monotonic() < end:
             await asyncio.sleep(pause_s)
             pause_s = min(0.01, pause_s + 0.001)
 
@@ -219,16 +234,42 @@ class Node(Link):
     def supervise(self, spec: Supervisor) -> SupervisorGuardian:
         """Start a supervisor with its children on this node, and make their addresses known to all."""
         guardian = SupervisorGuardian(self, spec)
+        addresses = spec.addresses()
+        self.presence.registration.check(addresses)
         guardian.start()
         self._guardians.append(guardian)
-        self.presence.register(guardian.addresses())
+        self.presence.register(addresses)
+        for address in map(Address.parse, addresses):
+            if self.directory.find(address, activate=False) is None:
+                self.release(address)  # it ended before it was registered
         return guardian
+
+    def knows(self, address: Address) -> bool:
+        """Whether a supervisor's child lives, or ended, at the address."""
+        return self.presence.registered_on(address) is not None or self.directory.is_released(address)
+
+    def release(self, address: Address) -> None:
+        """A supervised agent ended for good: the address is free for whoever spawns there."""
+        cell = self.directory.find(address, activate=False)
+        if cell is None:
+            self.directory.release(address)
+        if cell is None or cell.supervisor is None:
+            self.presence.unregister([str(address)])
+
+    def _note_started(self, event: Event) -> None:
+        if isinstance(event, AgentStarted):
+            self.publishing.agent_started(event.address)
 
     def ref_of(self, cell: Cell) -> AgentRef:
         """A ref to a live agent of this node."""
         return AgentRef(
             self, cell.address, cell, "" if cell.placed or cell.supervisor is not None else self.name
         )
+
+    def ref_to(self, address: Address) -> AgentRef:
+        """A ref to an agent that was heard of; one that was spawned here has its node in it."""
+        cell = self.directory.find(address, activate=False)
+        return AgentRef(self, address) if cell is None else self.ref_of(cell)
 
     def is_stopped(self, cell: Cell) -> bool:
         """Whether the cell has stopped for good."""
@@ -304,49 +345,6 @@ class Node(Link):
         if self.sink is None:
             return no_span()
         return open_span(self.sink, kind, name, attributes, new_trace, start_time_s)
-
-    # -- events and dead letters -------------------------------------------------------------------
-
-    def on_event(self, listener: Callable[[Event], None]) -> None:
-        """Call the listener with every event of this node, in the thread where it happens; be quick."""
-        self._listeners.append(listener)
-
-    def remove_listener(self, listener: Callable[[Event], None]) -> None:
-        """Call the listener no more."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
-
-    def emit(self, event: Event) -> None:
-        """Tell observability and the listeners."""
-        if self.sink is not None:
-            self.sink.emit(event)
-        if isinstance(event, AgentStarted):
-            self.publishing.agent_started(event.address)
-        for listener in tuple(self._listeners):
-            try:
-                listener(event)
-            except Exception:
-                logger.exception("a listener raised on %r", event)
-
-    def dead_letter(self, address: Address, item: Any, reason: str, detail: str = "") -> None:
-        """Keep what could not be delivered or handled."""
-        envelope = item if type(item) is Envelope else None
-        message = item if envelope is None else envelope.message
-        context = b"" if envelope is None else envelope.context
-        sender = "" if envelope is None or envelope.sender is None else str(envelope.sender)
-        self._keep(str(address), reason, codec.type_name(message), clip(message), detail, sender, context)
-
-    def dead_letter_wire(self, target: str, type_name: str, reason: str, detail: str) -> None:
-        """Keep an envelope of another node that was never decoded."""
-        self._keep(target, reason, type_name, "", detail, "", b"")
-
-    def _keep(
-        self, target: str, reason: str, type_name: str, payload: str, detail: str, sender: str, context: bytes
-    ) -> None:
-        self.dead_letters.add(
-            DeadLetter(reason, target, sender, type_name, payload, detail, time(), context[:16].hex())
-        )
-        self.emit(DeadLettered(target, reason, type_name, context))
 
     # -- changes in the swarm, on the loop thread --------------------------------------------------
 

@@ -6,14 +6,12 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pykka.messages import _ActorStop
-
 from covey.framework.address import Address
 from covey.framework.backpressure import DONE, send_or_wait
 from covey.framework.cell import STOPPED, TICK, Cell
 from covey.framework.current import CURRENT
 from covey.framework.envelope import Envelope
-from covey.framework.errors import AskCycleError, ConfigurationError, CoveyError
+from covey.framework.errors import AskCycleError, BlockingCallError, ConfigurationError, CoveyError
 from covey.framework.events import is_sampled
 from covey.framework.reply import Reply
 
@@ -30,8 +28,10 @@ MAX_TIMEOUT_S = 1e9
 class AgentRef:
     """A location-transparent reference to the agent at an address.
 
-    It survives restarts and moves of the agent, is hashable, compares by address, and pickles as an
-    address. Every method may be called from any thread and from any event loop.
+    It survives restarts and moves of the agent, is hashable, and pickles as an address. Refs are equal
+    when they mean the same address of the same swarm, bound to the same node: a spawned agent's ref is
+    bound to its node, one from `agent()` follows placement. Every method may be called from any thread
+    and from any event loop.
     """
 
     __slots__ = ("_address", "_cell", "_node", "_node_name")
@@ -63,6 +63,7 @@ class AgentRef:
 
         Never raises for a dead target: the message becomes a dead letter. When the mailbox is full under
         backpressure a thread blocks and a coroutine waits at `await`, both at most until the deadline.
+        A tell that waits keeps its place before later ones as long as its awaitable is kept.
 
         Raises:
             NotSerializableError: it has to leave the process and is no message.
@@ -127,23 +128,26 @@ class AgentRef:
     def stop(self) -> Reply[None]:
         """Let the agent stop after the messages that it has now; resolves when it has stopped.
 
-        An agent that is not alive is stopped already.
+        An agent that is not alive is stopped already. A handler of the agent must not wait for it: there
+        the reply fails at once with `BlockingCallError`, and the agent stops all the same.
         """
         cell = self._node.directory.find(self._address, self._node_name, activate=False)
         deadline = monotonic() + self._node.ask_timeout_s
         reply: Reply[None] = Reply(str(self._address), deadline, self._node.ask_timeout_s, (), "stop")
+        if _waits_here(reply.target):
+            reply.fail(
+                BlockingCallError(
+                    f"{reply.target} stops once its handlers have ended, and one of them would wait here for "
+                    "that: call self.stop(), or stop() without waiting for it"
+                )
+            )
         if cell is None or cell.state == STOPPED:
             if cell is None and self._node.outbound.stop(self._address, self._node_name, reply):
                 self._node.expect(reply, deadline)
             else:
                 reply.resolve(None)
             return reply
-        # Stop has room even in a full mailbox: it is what empties it.
-        cell.mail.append(Envelope(_ActorStop(), reply))
-        if cell.state == STOPPED:
-            cell.bury()
-        elif not cell.scheduled:
-            cell.resume()
+        cell.put_stop(reply)
         self._node.expect(reply, deadline)
         return reply
 
@@ -180,16 +184,22 @@ class AgentRef:
         return Envelope(message, reply, sender, context, monotonic() if context else 0.0)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AgentRef) and other._address == self._address
+        return isinstance(other, AgentRef) and other._identity == self._identity
 
     def __hash__(self) -> int:
-        return hash(self._address)
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, str, Address]:
+        node = self._node
+        # A swarm of one process has one node, to which all is bound; its name alone is not unique.
+        return node.swarm, node.name if node.alone else self._node_name, self._address
 
     def __repr__(self) -> str:
         return f"<AgentRef {self._address}>"
 
     def __reduce__(self) -> Any:
-        return _restore, (self._node.swarm, str(self._address), self._node_name)
+        return _restore, (self._node.swarm, self._node.name, str(self._address), self._node_name)
 
 
 def may_trace(current: Handling) -> bool:
@@ -221,7 +231,16 @@ def _chain(current: Handling) -> tuple[str, ...]:
     return (*chain, str(cell.address))[-MAX_CHAIN:]
 
 
-def _restore(swarm: str, address: str, node_name: str) -> AgentRef:
+def _waits_here(address: str) -> bool:
+    """Whether a handler of the agent runs here, or waits for the one that runs here."""
+    current = CURRENT.get()
+    if current is None:
+        return False
+    can_wait = current.is_async or current.cell.actor_class.dispatcher == "thread"
+    return can_wait and address in (*current.chain, str(current.cell.address))
+
+
+def _restore(swarm: str, via: str, address: str, node_name: str) -> AgentRef:
     from covey.framework.local_node import node_of_swarm
 
-    return AgentRef(node_of_swarm(swarm), Address.parse(address), None, node_name)
+    return AgentRef(node_of_swarm(swarm, via), Address.parse(address), None, node_name)

@@ -89,10 +89,11 @@ class Reply(Generic[T]):
 
         Across nodes this is best effort. Returns False if the reply had resolved before.
         """
+        on_cancel = self._on_cancel  # settling takes it away
         if not self._settle(_ERROR, AskCancelledError(self.target)):
             return False
-        if self._on_cancel is not None:
-            self._on_cancel()
+        if on_cancel is not None:
+            on_cancel()
         return True
 
     def expire(self) -> None:
@@ -143,6 +144,7 @@ class Reply(Generic[T]):
                 return False
             self._result = result
             self._state = state
+            self._on_cancel = None  # it knows the envelope, which knows this reply: no cycle may stay
             waiters, self._waiters = self._waiters, None
         bucket = self._bucket
         if bucket is not None:
@@ -170,8 +172,17 @@ class Reply(Generic[T]):
             return
         if left is not None and (timeout is None or timeout >= left):
             self.expire()
-        elif self._state == _PENDING:
-            raise AskTimeoutError(self.target, timeout or 0.0, self.message_type)
+        elif self._forget_waiter(gate.release):
+            raise AskTimeoutError(self.target, timeout or 0.0, self.message_type, still_pending=True)
+
+    def _forget_waiter(self, callback: Callable[[], None]) -> bool:
+        """Call it no more; False when it has resolved meanwhile."""
+        with _LOCK:
+            if self._state != _PENDING:
+                return False
+            if self._waiters is not None and callback in self._waiters:
+                self._waiters.remove(callback)
+            return True
 
 
 def _wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 
 import nats.errors
@@ -91,13 +90,25 @@ class NatsTransport:
             return
         self._client.mute()
         try:
-            with contextlib.suppress(TransportError):
+            try:
                 await self._flush(timeout_s / 2)
+            except TransportError as error:
+                self._tell_of_loss(error)
         finally:
             self._ending = True  # besides cancel(), which nats-py swallows while it waits for the socket
             self._owner.cancel()
             await asyncio.wait([self._owner], timeout=timeout_s / 2)
             await self._client.end(timeout_s / 2)
+
+    def _tell_of_loss(self, error: TransportError) -> None:
+        """What was not confirmed at the end may be lost: say how much, for nobody else can."""
+        if self._client is None or self._receiver is None:
+            return
+        frames = sum(subject != self._beacon_subject for subject, _ in self._outbound)
+        held_bytes = self._client.unsent_bytes
+        if frames or held_bytes:
+            held = f"{frames} frames and {held_bytes} bytes on their way to the socket"
+            self._receiver.on_problem(TransportError(f"{held} are lost as the node leaves: {error}"))
 
     def _subject(self, node_id: str) -> str:
         subject = self._subjects.get(node_id)

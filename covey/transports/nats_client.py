@@ -111,6 +111,11 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
             await self.flush(timeout_s)
             await self.flush(timeout_s)
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Published, and not written to the socket yet."""
+        return int(self._pending_data_size)
+
     async def end(self, timeout_s: float) -> None:
         """Close within the time, also while the server is gone or does not read. Never raises."""
         self._open = self._opening = False

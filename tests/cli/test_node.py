@@ -177,3 +177,11 @@ def test_a_name_that_is_taken_is_said_to_the_newcomer_and_the_first_lives_on(
         assert done.returncode == 2
         assert "node name 'n1' is in use" in " ".join(done.stderr.split())
         assert [peer.pid for peer in first.nodes()] == [os.getpid()]
+
+
+def test_a_log_level_that_is_none_is_one_clear_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVEY_LOG_LEVEL", "loud")
+    done = run(folder, "shop")
+    assert done.returncode == 2
+    assert "COVEY_LOG_LEVEL=loud: choose DEBUG, INFO, WARNING or ERROR" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from time import monotonic
 from typing import Any
@@ -18,6 +19,7 @@ from covey import (
     BlockingCallError,
     ConfigurationError,
     Reject,
+    Reply,
     Swarm,
     handles,
 )
@@ -428,3 +430,49 @@ def test_asks_of_an_agent_that_is_held_up_resolve_when_the_swarm_stops() -> None
                 reply.get(2)
         assert swarm.dead_letters().counts == {"stopped": 1}
         release.set()
+
+
+def test_a_settled_reply_is_freed_without_a_garbage_collection(swarm: Swarm) -> None:
+    ref = swarm.spawn(Echo, "e")
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(100):
+            ref.ask("x").get()
+        eventually(lambda: sum(type(o) is Reply for o in gc.get_objects()) < 20)
+    finally:
+        gc.enable()
+
+
+def test_polling_get_leaves_no_waiter_and_says_that_the_ask_goes_on(swarm: Swarm) -> None:
+    reply = swarm.spawn(Slow, "s", []).ask("x")
+    for _ in range(20):
+        with pytest.raises(AskTimeoutError, match="the ask goes on: call get"):
+            reply.get(timeout=0.001)
+    assert not reply._waiters
+    reply.cancel()
+
+
+@pytest.mark.parametrize("dispatcher", ["loop", "thread"])
+def test_an_agent_that_waits_for_its_own_end_is_told_so_at_once(swarm: Swarm, dispatcher: Any) -> None:
+    class SelfStopping(Agent):
+        @handles
+        async def stop_and_wait(self, text: str) -> None:
+            await self.ref.stop()
+
+    SelfStopping.dispatcher = dispatcher
+    began = monotonic()
+    with pytest.raises(BlockingCallError, match=r"call self\.stop\(\)"):
+        swarm.spawn(SelfStopping, "a").ask("x").get()
+    assert monotonic() - began < 1
+
+
+def test_an_agent_that_asks_to_be_stopped_without_waiting_stops(swarm: Swarm) -> None:
+    class Leaving(Agent):
+        @handles
+        async def leave(self, text: str) -> str:
+            self.ref.stop()
+            return text
+
+    assert swarm.spawn(Leaving, "a").ask("x").get() == "x"
+    eventually(lambda: not swarm._running.directory.cells)

@@ -523,3 +523,58 @@ def test_the_node_cannot_be_stopped_from_its_own_thread(swarm: Swarm) -> None:
 
     with pytest.raises(BlockingCallError, match="stopped from its own thread"):
         swarm.spawn(Stopper, "a").ask("x").get()
+
+
+@pytest.mark.parametrize("dispatcher", ["loop", "thread"])
+def test_ticks_that_take_longer_than_their_period_let_the_mail_have_its_turn(
+    swarm: Swarm, dispatcher: Any
+) -> None:
+    ticked = threading.Event()
+
+    class Late(Agent):
+        @every(0.01)
+        async def tick(self) -> None:
+            ticked.set()
+            await asyncio.sleep(0.03)
+
+        @handles
+        async def echo(self, text: str) -> str:
+            return text
+
+    Late.dispatcher = dispatcher
+    ref = swarm.spawn(Late, "a")
+    assert ticked.wait(5)
+    for _ in range(5):
+        assert ref.ask("x", timeout=2).get() == "x"
+
+
+def test_a_constructor_that_fails_after_it_spawned_leaves_no_child_behind(swarm: Swarm) -> None:
+    class Broken(Agent):
+        def __init__(self) -> None:
+            super().__init__()
+            self.spawn(Hooked, "child", [])
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        swarm.spawn(Broken, "a")
+    eventually(lambda: not swarm._running.directory.cells)
+
+
+def test_an_agent_that_stops_can_have_no_new_child(swarm: Swarm) -> None:
+    refused: list[str] = []
+
+    class Parent(Agent):
+        def on_stop(self) -> None:
+            try:
+                self.spawn(Hooked, "late", [])
+            except AgentDeadError as error:
+                refused.append(str(error))
+
+    swarm.spawn(Parent, "a").stop().get()
+    assert refused == ["parent/a cannot answer: it is stopping, and can have no new child"]
+    assert not swarm._running.directory.cells
+
+
+@pytest.mark.parametrize("name", ["handler_deadline_s", "idle_after_s", "durable"])
+def test_attributes_that_are_not_available_yet_are_declared(name: str) -> None:
+    assert getattr(Agent, name) in (None, False)

@@ -295,3 +295,20 @@ def test_many_senders_with_little_room_lose_nothing(swarm: Swarm) -> None:
 def test_a_mailbox_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="Mailbox"):
         Mailbox(**options)
+
+
+def test_tells_that_are_gathered_later_keep_their_order(swarm: Swarm) -> None:
+    ref, actor = full(swarm, Held)
+
+    async def main() -> None:
+        pending = [ref.tell(number) for number in range(3, 30)]
+        actor.gate.set()
+        # There is room now, and again: the next tell must not take the place of those that wait.
+        await asyncio.to_thread(eventually, lambda: len(actor.seen) > 4)
+        pending.append(ref.tell(30))
+        await asyncio.gather(*pending)
+        await ref.ask(31)
+
+    asyncio.run(main())
+    assert actor.seen == list(range(1, 32))
+    assert len(swarm.dead_letters()) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from covey import (
     Agent,
+    AgentDeadError,
     Backoff,
     Child,
     ConfigurationError,
@@ -323,3 +325,123 @@ def test_a_child_that_fails_while_its_supervisor_starts_is_restarted(swarm: Swar
     swarm.supervise(Supervisor([Child(Quick, "a", (log,)), Child(SlowToMake, "b", (log,))]))
     assert done.wait(5)
     assert swarm.agent(Quick, "a").ask(1).get() == 1
+
+
+class Tagged(Agent):
+    """Says which constructor argument it was made with; the default is what placement would give."""
+
+    def __init__(self, tag: str = "placed") -> None:
+        super().__init__()
+        self.tag = tag
+
+    @handles
+    def say(self, text: str) -> str:
+        return self.tag
+
+
+def test_mail_that_comes_while_a_stopped_permanent_child_is_replaced_is_handled(swarm: Swarm) -> None:
+    class SlowToStop(Tagged):
+        async def on_stop(self) -> None:  # type: ignore[override]
+            stopping.set()
+            await asyncio.to_thread(go_on.wait, 5)
+
+    stopping, go_on = threading.Event(), threading.Event()
+    swarm.supervise(Supervisor([Child(SlowToStop, "a", ("supervised",))]))
+    ref = swarm.agent(SlowToStop, "a")
+    stopped = ref.stop()
+    assert stopping.wait(5)
+    replies = [swarm.agent(SlowToStop, "a").ask("x") for _ in range(10)]
+    go_on.set()
+    stopped.get()
+    assert {reply.get() for reply in replies} == {"supervised"}
+    assert len(swarm.dead_letters()) == 0
+
+
+def test_several_requests_to_stop_replace_a_permanent_child_once(swarm: Swarm, events: list[Any]) -> None:
+    swarm.supervise(Supervisor([Child(Tagged, "a", ("supervised",))], intensity=1))
+    ref = swarm.agent(Tagged, "a")
+    for reply in [ref.stop() for _ in range(5)]:
+        reply.get()
+    assert ref.ask("x").get() == "supervised"
+    assert count(events, AgentStarted) == 2
+
+
+@pytest.mark.parametrize("restart", ["transient", "temporary"])
+def test_no_placed_agent_answers_for_a_child_that_ended_for_good(swarm: Swarm, restart: Any) -> None:
+    swarm.supervise(Supervisor([Child(Tagged, "a", ("supervised",), restart=restart)]))
+    ref = swarm.agent(Tagged, "a")
+    ref.stop().get()
+    for _ in range(3):
+        with pytest.raises(AgentDeadError, match="it has stopped"):
+            ref.ask("x").get()
+        ref.tell("x")
+    assert swarm.dead_letters().counts["stopped"] >= 3
+    eventually(lambda: swarm._running.presence.registered_on(ref._address) is None)
+    assert swarm.spawn(Tagged, "a", "anew").ask("x").get() == "anew"
+
+
+@pytest.mark.parametrize("cls", [Worker, ThreadWorker, AsyncWorker])
+def test_leaving_the_swarm_lets_supervised_agents_handle_their_mail(cls: type[Worker]) -> None:
+    log: list[Any] = []
+    with Swarm.local(trace_ratio=0.0) as swarm:
+        swarm.supervise(Supervisor([Supervisor([Child(cls, "a", (log,))], name="inner")]))
+        for number in range(1000):
+            swarm.agent(cls, "a").tell(number)
+    assert log == list(range(1000))
+    assert len(swarm.dead_letters()) == 0
+
+
+def test_a_child_may_tell_an_earlier_one_while_the_swarm_is_left() -> None:
+    class Teller(Agent):
+        @handles
+        async def work(self, number: int) -> None:
+            await asyncio.sleep(0)
+            self.agent(Worker, "a").tell(number)
+
+    log: list[Any] = []
+    with Swarm.local(trace_ratio=0.0) as swarm:
+        swarm.supervise(Supervisor([Child(Worker, "a", (log,)), Child(Teller, "b")]))
+        for number in range(200):
+            swarm.agent(Teller, "b").tell(number)
+    assert log == list(range(200))
+
+
+def test_a_parent_whose_constructor_fails_at_restart_leaves_no_child_behind() -> None:
+    class Parent(Worker):
+        made = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            type(self).made += 1
+            self.spawn(Worker, "child")
+            if self.made == 2:
+                raise OSError("no disk")
+
+    with Swarm.local(trace_ratio=0.0) as swarm:
+        swarm.supervise(Supervisor([Child(Parent, "a")], backoff=None))
+        ref = swarm.agent(Parent, "a")
+        ref.tell(-1)
+        assert ref.ask(1).get() == 1
+        assert Parent.made == 3
+        assert len(swarm._running.directory.cells) == 2
+
+
+def test_the_asker_learns_why_a_placed_agent_cannot_be_made(swarm: Swarm) -> None:
+    class NoDb(Worker):
+        def __init__(self) -> None:
+            super().__init__()
+            raise RuntimeError("no db")
+
+    swarm._running.directory._placed.backoff = None
+    name = swarm.node_name
+    sentence = f"it failed 6 times, last with RuntimeError: no db; see the log of node {name}"
+    with pytest.raises(AgentDeadError, match=sentence) as caught:
+        swarm.agent(NoDb, "a").ask(1).get()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_what_is_not_available_yet_is_refused_in_those_words() -> None:
+    with pytest.raises(ConfigurationError, match=r"verdicts=\.\.\.\): not available yet"):
+        Child(Worker, "a", verdicts={ValueError: "resume"})  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"Lenient\.decide: not available yet"):
+        type("Lenient", (Supervisor,), {"decide": lambda self, error: "resume"})

@@ -300,7 +300,7 @@ def test_a_client_library_without_the_short_cut_delivers_as_well(
     run(main())
 
 
-def test_closing_while_the_server_is_gone_is_silent_on_stderr() -> None:
+def test_closing_while_the_server_is_gone_tells_what_is_lost_and_is_silent_on_stderr() -> None:
     script = """
 import asyncio
 from covey.transports import EmbeddedServer, NatsTransport
@@ -322,4 +322,6 @@ asyncio.run(main())
         done = subprocess.run(
             [sys.executable, "-X", "dev", "-c", script], capture_output=True, text=True, timeout=20
         )
-        assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+        assert (done.stderr, done.returncode) == ("", 0)
+        assert done.stdout.startswith("1 frames and ")
+        assert "are lost as the node leaves" in done.stdout

@@ -110,6 +110,9 @@ class Inbound:
         address = _parse_address(wire.target)
         type_name = wire.type
         if type_name == STOP_TYPE:
+            if self._parking.holds(address):  # its place is behind what waits for room
+                self._parking.park_call(address, lambda: self._stop(peer, wire, address), size, peer)
+                return False
             self._stop(peer, wire, address)
             return True
         cell = self._node.directory.find(address, self._node.name if wire.bound else "")

@@ -101,6 +101,11 @@ class Membership:
         """All members, by name."""
         return tuple(sorted(self._members.values(), key=lambda peer: peer.name))
 
+    @property
+    def count(self) -> int:
+        """How many members there are, this node included."""
+        return len(self._members)
+
     def get(self, name: str) -> NodeInfo | None:
         """A member by its name."""
         return self._members.get(name)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
+import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.backpressure import DONE, send_or_wait
-from covey.framework.cluster.packing import Header, Outgoing, pack_answer, pack_ask, pack_tell
+from covey.framework.cluster.packing import Header, Outgoing, StopOrder, pack_answer, pack_ask, pack_tell
 from covey.framework.cluster.peer import Peer
+from covey.framework.cluster.pending import PendingReplies, gone
+from covey.framework.cluster.schemas import schema_differences, schema_of
 from covey.framework.envelope import Envelope
 from covey.framework.errors import (
     AgentDeadError,
     CoveyError,
     NoHostError,
     PayloadTooLargeError,
-    UndecodableError,
+    TransportError,
 )
 from covey.framework.messages import codec
-from covey.framework.messages.schema import descriptor_bytes, differences
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ENVELOPE_OVERHEAD_BYTES", "STOP_TYPE", "Outbound"]
 
+logger = logging.getLogger("covey.node")
+
 STOP_TYPE = "covey.v1.Stop"
 """Type name of the system message that stops an agent on another node; it has no payload."""
 
@@ -35,8 +38,7 @@ ENVELOPE_OVERHEAD_BYTES = 32 * 1024
 """Room in a frame for everything but the payload: a chain of 64 addresses of up to 321 bytes, and more."""
 
 ROUTES_KEPT = 65_536
-WAITING_ASKS = 10_000
-"""Asks that may wait for room towards one node."""
+WAITING_ASKS = 10_000  # for room towards one node
 
 
 class _Route:
@@ -48,14 +50,18 @@ class _Route:
         self.peer = peer
         self.headers: dict[str, Header] = {}
 
+    def add_header(self, address: Address, node_name: str, type_name: str) -> Header:
+        header = self.headers[type_name] = Header(address, node_name, type_name)
+        return header
+
 
 class Outbound:
     """Packs messages for other nodes and keeps the asks that wait for their answers."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._ids = itertools.count(1)
-        self._pending: dict[int, tuple[Reply[Any], str]] = {}
+        self._pending = PendingReplies()
+        self._closed = ""
         self._peers: dict[str, Peer] = {}
         self._routes: dict[tuple[Address, str], _Route] = {}
 
@@ -69,6 +75,8 @@ class Outbound:
         peer = self._peers.get(name)
         if peer is None:
             peer = self._peers.setdefault(name, Peer(name, self))
+            if self._closed:
+                peer.abandon(self._closed)
         return peer
 
     @property
@@ -85,12 +93,14 @@ class Outbound:
             self._node.dead_letter(address, item, _reason(error), str(error))
             return DONE
         envelope = item if type(item) is Envelope else None
-        type_name, payload = self._encode(item if envelope is None else envelope.message)
-        header = route.headers.get(type_name) or self._header(route, address, node_name, type_name)
+        type_name, payload = self.encode(item if envelope is None else envelope.message)
+        header = route.headers.get(type_name) or route.add_header(address, node_name, type_name)
         outgoing = Outgoing(pack_tell(header, envelope, payload), header, item)
-        if route.peer.offer(outgoing):
+        peer = route.peer
+        # Who waits for room already is not overtaken: order is kept per sender.
+        if not peer.is_waited_for and peer.offer(outgoing):
             return DONE
-        return send_or_wait(route.peer, outgoing, self._node.ask_timeout_s)
+        return send_or_wait(peer, outgoing, self._node.ask_timeout_s, peer.wait_for_room)
 
     def ask(self, address: Address, node_name: str, envelope: Envelope, reply: Reply[Any]) -> None:
         """As `tell`; the reply resolves with the answer, or fails when the node is lost."""
@@ -100,27 +110,38 @@ class Outbound:
             reply.fail(error)
             self._node.dead_letter(address, envelope, _reason(error), str(error))
             return
-        type_name, payload = self._encode(envelope.message)
-        header = route.headers.get(type_name) or self._header(route, address, node_name, type_name)
-        message_id = next(self._ids)
+        type_name, payload = self.encode(envelope.message)
+        header = route.headers.get(type_name) or route.add_header(address, node_name, type_name)
+        message_id = self._pending.new_id()
         data = pack_ask(header, envelope, reply, message_id, self._node.name, payload)
         outgoing = Outgoing(data, header, envelope)
         peer = route.peer
         self._await_answer(reply, message_id, peer.name)
-        if not peer.offer(outgoing):
-            self._offer_when_room(peer, outgoing, reply)
+        try:
+            if peer.is_waited_for or not peer.offer(outgoing):
+                self._ask_when_room(peer, outgoing, reply)
+        except BaseException as error:
+            reply.fail(error)  # nothing is on its way: it must not stay pending
+            raise
 
     def stop(self, address: Address, node_name: str, reply: Reply[Any]) -> bool:
-        """Ask the node where the agent lives to stop it; False when that is not another node."""
+        """Stop an agent of another node after what was sent to it before; False when it is of no other."""
         route = self._find_route(address, node_name)
         if route is None:
             return False
-        message_id = next(self._ids)
-        self._await_answer(reply, message_id, route.peer.name)
-        route.peer.send_urgent(pack_answer(WireEnvelope.ASK, message_id, type=STOP_TYPE, target=str(address)))
+        message_id = self._pending.new_id()
+        peer = route.peer
+        data = pack_answer(WireEnvelope.ASK, message_id, type=STOP_TYPE, target=str(address))
+        order = StopOrder(data, Header(address, node_name, STOP_TYPE), Envelope(None, reply))
+        self._await_answer(reply, message_id, peer.name)
+        if peer.is_waited_for:
+            peer.wait_for_room(lambda: peer.enlist(order))
+        else:
+            peer.enlist(order)
         return True
 
-    def _encode(self, message: Any) -> tuple[str, bytes]:
+    def encode(self, message: Any) -> tuple[str, bytes]:
+        """Type name and payload of a message that may leave this node."""
         type_name, payload = codec.encode(message)
         if len(payload) > self._node.max_payload_bytes:
             raise PayloadTooLargeError(type_name, len(payload), self._node.max_payload_bytes)
@@ -137,60 +158,40 @@ class Outbound:
         route = routes[address, node_name] = _Route(self.peer(destination))
         return route
 
-    def _header(self, route: _Route, address: Address, node_name: str, type_name: str) -> Header:
-        header = route.headers[type_name] = Header(address, node_name, type_name)
-        return header
-
-    def _offer_when_room(self, peer: Peer, outgoing: Outgoing, reply: Reply[Any]) -> None:
-        if len(peer.waiters) >= WAITING_ASKS:
-            peer.refuse(outgoing, peer.full_error())
-            return
-        claim = [True]  # popped by whoever offers: the loop thread and this one may do so at once
+    def _ask_when_room(self, peer: Peer, outgoing: Outgoing, reply: Reply[Any]) -> None:
+        """Offer again once there is room; the reply's deadline ends it."""
+        full = len(peer.waiters) >= WAITING_ASKS
 
         def offer() -> None:
-            try:
-                claim.pop()
-            except IndexError:
-                return
-            if reply.done() or peer.offer(outgoing):
-                return
-            claim.append(True)
-            peer.waiters.append(offer)
-            if peer.has_room():  # it came between the offer and the wait
-                offer()
+            if full or reply.done():
+                peer.refuse(outgoing, peer.full_error())
+            elif not peer.offer(outgoing):
+                peer.waiters.appendleft(offer)  # another sender took the room
 
-        offer()
+        offer() if full else peer.wait_for_room(offer)
 
     def _await_answer(self, reply: Reply[Any], message_id: int, destination: str) -> None:
-        self._pending[message_id] = (reply, destination)
-
-        def settled() -> None:
-            self._pending.pop(message_id, None)
-
         def cancel() -> None:
             self.peer(destination).send_urgent(pack_answer(WireEnvelope.CANCEL, message_id))
 
-        reply.add_done_callback(settled)
-        reply._on_cancel = cancel
+        self._pending.add(message_id, reply, destination, cancel)
 
     def _nowhere(self, address: Address, node_name: str) -> CoveyError:
         placement = self._node.presence.placement
         if node_name and node_name != self._node.name:
             return AgentDeadError(str(address), f"its node {node_name} is gone")
-        if node_name or address.kind in placement.hosted:
+        if node_name or address.kind in placement.hosted or self._node.knows(address):
             return AgentDeadError(str(address), "it has stopped, or never was")
         return NoHostError(address.kind, placement.names, placement.hosted)
 
     # -- answers and losses, on the loop thread ----------------------------------------------------
 
-    def placement_changed(self) -> None:
-        """Agents may live elsewhere now: look again for each."""
+    def placement_changed(self) -> None:  # agents may live elsewhere now: look again for each
         self._routes = {}
 
     def answered(self, message_id: int) -> Reply[Any] | None:
         """The reply that waits for this answer; None when it waits no longer."""
-        entry = self._pending.get(message_id)
-        return None if entry is None else entry[0]
+        return self._pending.get(message_id)
 
     def node_left(self, name: str, why: str) -> None:
         """Fail what waits for a node that is gone; send on what was not sent yet."""
@@ -198,9 +199,16 @@ class Outbound:
         peer = self._peers.pop(name, None)
         for item in () if peer is None else peer.abandon(why):
             self._send_elsewhere(item, name, why)
-        for reply, destination in list(self._pending.values()):
-            if destination == name:
-                reply.fail(_gone(reply.target, name, why))
+        self._pending.node_left(name, why)
+
+    def close(self, reason: str, why: str) -> None:
+        """This node leaves: what was not sent yet, and what comes from now on, becomes dead letters."""
+        self._closed = why
+        left = [item for peer in self.peers for item in peer.abandon(why)]
+        for item in left:
+            self.refuse(item, reason, TransportError(why))
+        if left:
+            logger.warning("%d messages were not sent and are dead letters: %s", len(left), why)
 
     def _send_elsewhere(self, item: Outgoing, name: str, why: str) -> None:
         header = item.header
@@ -212,7 +220,7 @@ class Outbound:
             if not cell.offer(item.item):
                 cell.refuse(item.item, cell.full_error())
         elif route is None or route.peer.name == name:
-            self.refuse(item, "node left", _gone(str(header.address), name, why))
+            self.refuse(item, "node left", gone(str(header.address), name, why))
         elif not route.peer.offer(item):
             route.peer.refuse(item, route.peer.full_error())
 
@@ -222,27 +230,19 @@ class Outbound:
         self._node.schedule_flush(peer)
 
     def schema_of(self, type_name: str) -> bytes | None:
-        message_type = codec.resolve(type_name)
-        return None if message_type is None else descriptor_bytes(message_type)
+        return schema_of(type_name)
 
     def schema_differences(self, type_name: str, descriptor: bytes) -> tuple[str, ...]:
-        local = codec.resolve(type_name)
-        if local is None:
-            return ()
-        try:
-            return tuple(differences(descriptor_bytes(local), descriptor))
-        except UndecodableError:
-            return ()  # it told nothing; what its payloads hold is checked as they are decoded
+        return schema_differences(type_name, descriptor)
 
     def refuse(self, item: Outgoing, reason: str, error: CoveyError) -> None:
         item.refuse(self._node, reason, error)
 
     def too_late(self, item: Outgoing, name: str, why: str) -> None:
-        self._node.dispatcher.call(self._send_elsewhere, item, name, why)
-
-
-def _gone(target: str, name: str, why: str) -> AgentDeadError:
-    return AgentDeadError(target, f"its node {name} is gone ({why})")
+        if self._closed:
+            self.refuse(item, "no link", TransportError(self._closed))
+        else:
+            self._node.dispatcher.call(self._send_elsewhere, item, name, why)
 
 
 def _reason(error: CoveyError) -> str:

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from covey.framework.node import Node
     from covey.framework.reply import Reply
 
-__all__ = ["Header", "Outgoing", "PassedOn", "pack_answer", "pack_ask", "pack_payload", "pack_tell"]
+__all__ = [
+    "Header",
+    "Outgoing",
+    "PassedOn",
+    "StopOrder",
+    "pack_answer",
+    "pack_ask",
+    "pack_payload",
+    "pack_tell",
+]
 
 _PAYLOAD_TAG = WireEnvelope.PAYLOAD_FIELD_NUMBER << 3 | 2  # length-delimited
 _ONE_BYTE, _TWO_BYTES = 1 << 7, 1 << 14
@@ -69,6 +78,20 @@ class Outgoing:
         if reply is not None:
             reply.fail(error)
         node.dead_letter(self.header.address, self.item, reason, str(error))
+
+
+class StopOrder(Outgoing):
+    """Stops an agent after what was sent to it before. It is never too late, and no dead letter."""
+
+    __slots__ = ()
+
+    @property
+    def is_stale(self) -> bool:
+        return False  # an agent in this process stops too when its asker waits no longer
+
+    def refuse(self, node: Node, reason: str, error: CoveyError) -> None:  # noqa: ARG002
+        if self.reply is not None:
+            self.reply.fail(error)
 
 
 class PassedOn(Outgoing):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.cluster.refusals import absent
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from covey.framework.node import Node
 
 __all__ = ["Parking"]
+
+
+class _Call:
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function = function
 
 
 class Parking:
@@ -41,6 +49,10 @@ class Parking:
             self._wait(cell, address)
         self._parked[address].append((item, size_bytes, peer))
 
+    def park_call(self, address: Address, function: Callable[[], None], size_bytes: int, peer: Peer) -> None:
+        """Call the function in its turn, behind the envelopes that wait at the address already."""
+        self._parked[address].append((_Call(function), size_bytes, peer))
+
     def _wait(self, cell: Cell, address: Address) -> None:
         cell.waiters.append(lambda: self._node.dispatcher.call(self._unpark, address))
         # Room may have come between the refused offer and this wait, and nobody would call.
@@ -54,7 +66,9 @@ class Parking:
         cell = self._node.directory.find(address, "")
         while parked:
             item, size_bytes, peer = parked[0]
-            if cell is None:
+            if type(item) is _Call:
+                item.function()
+            elif cell is None:
                 self._lose(address, item)
             elif not cell.offer(item):
                 self._wait(cell, address)

@@ -8,10 +8,10 @@ yet taken into a mailbox over there) are bounded by `WINDOW_BYTES`, bytes that w
 from __future__ import annotations
 
 import secrets
-import threading
 from collections import deque
 from collections.abc import Callable
 
+from covey.framework.cluster.outbox import OUTBOUND_BYTES, Outbox
 from covey.framework.cluster.packing import Outgoing
 from covey.framework.cluster.peer_owner import PeerOwner
 from covey.framework.errors import CoveyError, SchemaChangedError, TransportError
@@ -21,7 +21,6 @@ __all__ = ["OUTBOUND_BYTES", "WINDOW_BYTES", "Peer"]
 
 WINDOW_BYTES = 4 * 1024 * 1024
 REPORT_BYTES = WINDOW_BYTES // 4
-OUTBOUND_BYTES = 8 * 1024 * 1024
 FRAME_ENVELOPES = 512
 FRAME_BYTES = 256 * 1024
 FRAME_OVERHEAD_BYTES = 512
@@ -32,7 +31,6 @@ class Peer:
 
     def __init__(self, name: str, owner: PeerOwner) -> None:
         self.name = name
-        self.waiters: deque[Callable[[], None]] = deque()
         self.armed = False
         """Whether a flush is due; set by whoever schedules it, cleared by the flush."""
         self.epoch = secrets.randbits(63) | 1
@@ -43,10 +41,10 @@ class Peer:
         self.foreign: dict[str, SchemaChangedError] = {}
         """Message types that mean something else on this peer than here."""
         self._owner = owner
-        self._lock = threading.Lock()
-        self._closed, self._why_closed = False, ""
-        self._outbound: deque[Outgoing] = deque()
-        self._outbound_bytes = 0
+        self._outbox = Outbox()
+        self.waiters = self._outbox.waiters
+        self.admit = self._outbox.admit
+        self._why_closed = ""
         self._urgent: deque[tuple[bytes, str]] = deque()
         self._told_types: set[str] = set()
         # Of what this end sends:
@@ -57,24 +55,32 @@ class Peer:
 
     # -- from any thread ---------------------------------------------------------------------------
 
-    def offer(self, item: Outgoing) -> bool:
-        """Queue an envelope; False when too much waits already."""
-        size = len(item.data)
-        with self._lock:
-            if self._closed:
-                self._owner.too_late(item, self.name, self._why_closed)
-                return True
-            if self._outbound and self._outbound_bytes + size > OUTBOUND_BYTES:
-                return False
-            self._outbound.append(item)
-            self._outbound_bytes += size
-        if not self.armed:
-            self._owner.schedule_flush(self)
-        return True
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether senders wait for room: who comes now has to wait behind them."""
+        return self._outbox.is_waited_for
 
-    def has_room(self) -> bool:
-        """Whether those who wait for room should offer again."""
-        return self._closed or self._outbound_bytes < OUTBOUND_BYTES
+    def enlist(self, item: Outgoing) -> None:
+        """Queue an envelope in its place, however much waits."""
+        self.offer(item, forced=True)
+
+    def offer(self, item: Outgoing, *, forced: bool = False) -> bool:
+        """Queue an envelope; False when too much waits already."""
+        taken = self._outbox.put(item, forced=forced)
+        if taken is None:
+            self._owner.too_late(item, self.name, self._why_closed)
+            return True
+        if taken and not self.armed:
+            self._owner.schedule_flush(self)
+        return taken
+
+    def wait_for_room(self, waiter: Callable[[], None]) -> None:
+        """Call the waiter on the loop thread when there may be room, after those who wait already."""
+        self._outbox.waiters.append(waiter)
+        if self._outbox.closed:
+            self._outbox.admit()
+        elif self._outbox.has_room and not self.armed:
+            self._owner.schedule_flush(self)  # room came between the sender's look and now
 
     def refuse(self, item: Outgoing, error: CoveyError) -> None:
         """An envelope that found no room and is not offered again."""
@@ -102,23 +108,23 @@ class Peer:
     @property
     def waiting(self) -> int:
         """Envelopes that wait for credits or for the next flush."""
-        return len(self._outbound) + len(self._urgent)
+        return len(self._outbox.items) + len(self._urgent)
 
     def frames(self, source: str, limit_bytes: int) -> list[bytes]:
         """All that may be sent now, as frames of at most `limit_bytes`."""
         self.armed = False
-        if self._closed:
+        if self._outbox.closed:
             return []
+        outbound = self._outbox.items
         frames = []
         limit = min(limit_bytes - FRAME_OVERHEAD_BYTES, FRAME_BYTES)
-        while self._urgent or (self._outbound and self.in_flight_bytes < WINDOW_BYTES):
+        while self._urgent or (outbound and self.in_flight_bytes < WINDOW_BYTES):
             frame = self._frame(source)
             self._fill(frame, limit)
             frame.sent_bytes = self._sent_bytes
             frames.append(frame.SerializeToString())
         if self._taken_bytes - self._reported_bytes >= REPORT_BYTES:
             frames.append(self._frame(source).SerializeToString())
-        self._admit()
         return frames
 
     def _fill(self, frame: Frame, limit_bytes: int) -> None:
@@ -135,7 +141,7 @@ class Peer:
             batch.append(data)
         room = WINDOW_BYTES - self.in_flight_bytes
         taken = dropped = 0
-        outbound, told = self._outbound, self._told_types
+        outbound, told = self._outbox.items, self._told_types
         while outbound and not urgent and len(batch) < FRAME_ENVELOPES and taken < room:
             item = outbound[0]
             data = item.data
@@ -153,8 +159,7 @@ class Peer:
             taken += len(data)
         frame.envelopes.extend(batch)
         self._sent_bytes += sum(map(len, batch))
-        with self._lock:
-            self._outbound_bytes -= taken + dropped
+        self._outbox.took(taken + dropped)
 
     def _tell_type(self, frame: Frame, type_name: str) -> int:
         self._told_types.add(type_name)
@@ -163,13 +168,6 @@ class Peer:
             return 0
         frame.schemas.add(type=type_name, descriptor=descriptor)
         return len(descriptor)
-
-    def _admit(self) -> None:
-        # Each at most once: one that finds no room joins again at the end.
-        for _ in range(len(self.waiters)):
-            if not self.has_room():
-                return
-            self.waiters.popleft()()
 
     def _frame(self, source: str) -> Frame:
         self._sequence += 1
@@ -185,7 +183,7 @@ class Peer:
 
     def probe(self, source: str) -> bytes | None:
         """A frame that asks for credits, when nothing has moved since the last call: they may be lost."""
-        blocked = bool(self._outbound) and self.in_flight_bytes >= WINDOW_BYTES
+        blocked = bool(self._outbox.items) and self.in_flight_bytes >= WINDOW_BYTES
         stalled = blocked and self._stalled_at == self._credited_bytes
         self._stalled_at = self._credited_bytes if blocked else -1
         if not stalled:
@@ -209,7 +207,7 @@ class Peer:
         self._seen_bytes = max(self._seen_bytes, frame.sent_bytes)
         if frame.target_epoch == self.epoch and frame.credited_bytes > self._credited_bytes:
             self._credited_bytes = min(frame.credited_bytes, self._sent_bytes)
-            if self._outbound and not self.armed:
+            if self._outbox.items and not self.armed:
                 self._owner.schedule_flush(self)
         if frame.probe:
             self._reported_bytes = -WINDOW_BYTES  # answer at the next flush, whatever the amount
@@ -236,17 +234,17 @@ class Peer:
     def took(self, size_bytes: int) -> None:
         """Envelopes of this peer entered mailboxes, or became dead letters."""
         self._taken_bytes += size_bytes
-        if self._taken_bytes - self._reported_bytes >= REPORT_BYTES and not self.armed and not self._closed:
+        if (
+            self._taken_bytes - self._reported_bytes >= REPORT_BYTES
+            and not self.armed
+            and not self._outbox.closed
+        ):
             self._owner.schedule_flush(self)
 
     def abandon(self, why: str) -> list[Outgoing]:
         """The node is gone, for good: what was not sent yet, for others to decide on."""
-        with self._lock:
-            self._closed, self._why_closed = True, why
-            left = list(self._outbound)
-            self._outbound.clear()
-            self._outbound_bytes = 0
+        self._why_closed = why
+        left = self._outbox.close()
         self._urgent.clear()
-        while self.waiters:
-            self.waiters.popleft()()
+        self._outbox.admit()
         return left

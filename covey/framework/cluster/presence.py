@@ -7,15 +7,19 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from covey.framework.address import Address
+from covey.framework.cluster.hello import pack_hello, unpack_hello
+from covey.framework.cluster.locator import Locator
 from covey.framework.cluster.membership import BEACON_S, Change, Membership, NodeInfo
 from covey.framework.cluster.placement import Member, Placement
+from covey.framework.cluster.registration import Registration
 from covey.framework.errors import AddressInUseError
 from covey.framework.events import NodeJoined, NodeLeft
-from covey.framework.proto.envelope_pb2 import Beacon, Hello
+from covey.framework.proto.envelope_pb2 import Beacon, Hello, Registry
 
 if TYPE_CHECKING:
     from covey.framework.node import Node
@@ -26,14 +30,12 @@ logger = logging.getLogger("covey.node")
 
 JOIN_S = 0.15
 """How long a joining node listens for the others' answers before it serves."""
-WIRE_VERSION = 1
-LOCATED_KEPT = 65_536
 
 
 class Presence:
     """Says hello, hears the others, and answers where an agent lives.
 
-    `locate`, `registered_on` and `placement` may be called from any thread: they read immutable views.
+    What reads where agents live may be called from any thread.
     """
 
     def __init__(self, node: Node, weight: int, listen_s: float = JOIN_S) -> None:
@@ -41,28 +43,19 @@ class Presence:
         self._weight = weight
         self._listen_s = listen_s
         self._incarnation = secrets.randbits(63) | 1
-        self._registered: frozenset[str] = frozenset()
-        self._registered_on: dict[str, str] = {}
+        self.registration = Registration(node, self._incarnation)
         self._members = Membership(self._own())
-        self._located: dict[Address, str | None] = {}
+        self._locator = Locator(self._members.placement())
         self._deaf = False
         self._timer: asyncio.TimerHandle | None = None
         self._last_beat = monotonic()
         self._refused = False
         self._joined = asyncio.Event()
-        self.placement = self._members.placement()
 
     def _own(self) -> NodeInfo:
-        hosts = frozenset(self._node.directory.hosts)
-        return NodeInfo(
-            self._node.name,
-            self._incarnation,
-            hosts,
-            self._weight,
-            os.getpid(),
-            len(self._node.directory),
-            self._registered,
-        )
+        node, registered = self._node, self.registration.own
+        hosts, agents = frozenset(node.directory.hosts), len(node.directory)
+        return NodeInfo(node.name, self._incarnation, hosts, self._weight, os.getpid(), agents, registered)
 
     # -- from any thread ---------------------------------------------------------------------------
 
@@ -71,22 +64,16 @@ class Presence:
         else where placement puts it. None when no live node hosts its kind."""
         if node_name:
             return node_name if node_name == self._node.name or self._members.get(node_name) else None
-        # The dict is taken before the look-up: when the placement changes in between, the old one is gone.
-        located = self._located
-        try:
-            return located[address]
-        except KeyError:
-            pass
-        text = str(address)
-        owner = self._registered_on.get(text) or self.placement.owner(address.kind, text)
-        if len(located) >= LOCATED_KEPT:
-            located.clear()
-        located[address] = owner
-        return owner
+        return self._locator.locate(address)
 
     def registered_on(self, address: Address) -> str | None:
         """The node that supervises an agent at this address, if any does."""
-        return self._registered_on.get(str(address))
+        return self._locator.registered_on(address)
+
+    @property
+    def placement(self) -> Placement:
+        """The view of the members that decides where agents live."""
+        return self._locator.placement
 
     @property
     def members(self) -> tuple[NodeInfo, ...]:
@@ -100,21 +87,35 @@ class Presence:
         else:
             own = self._own()
             # The caller's next lookup must see it, so the view is renewed here already.
-            self.placement = Placement.of(
-                [
-                    *(m for m in self.placement.members if m.name != own.name),
-                    Member(own.name, own.hosts, own.weight),
-                ]
-            )
-            self._forget_located()
+            others = (m for m in self.placement.members if m.name != own.name)
+            self._locator.update(Placement.of([*others, Member(own.name, own.hosts, own.weight)]))
+            self._node.outbound.placement_changed()
             self._node.dispatcher.call(self._update_own)
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other node is in the swarm, as far as this one sees."""
+        return self._members.count == 1
+
+    def check_registry(self, addresses: Iterable[str]) -> None:
+        """Raise ConfigurationError if these were too many to register."""
+        self.registration.check(addresses)
+
     def register(self, addresses: Iterable[str]) -> None:
-        """Addresses of agents that are supervised here, ahead of placement."""
-        self._registered = self._registered.union(addresses)
-        self._registered_on = {**self._registered_on, **dict.fromkeys(self._registered, self._node.name)}
-        self._forget_located()
-        self._node.dispatcher.call(self._update_own)
+        """Addresses of agents that are supervised here, ahead of placement. Raises as `check_registry`."""
+        if self.registration.add(addresses):
+            self._registered()
+
+    def unregister(self, addresses: Iterable[str]) -> None:
+        """Agents that are supervised here no more: their addresses are free for others."""
+        if self.registration.remove(addresses):
+            self._registered()
+
+    def _registered(self) -> None:
+        # The caller's next lookup must see it, so the view is renewed here already.
+        self._locator.register(self.registration.own, self._node.name)
+        self._node.outbound.placement_changed()
+        self._node.dispatcher.call(self._registry_changed)
 
     # -- on the loop thread ------------------------------------------------------------------------
 
@@ -136,6 +137,7 @@ class Presence:
 
     def leave(self) -> None:
         """Say goodbye and stop the beacons."""
+        self.registration.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -153,22 +155,28 @@ class Presence:
         if hello.leaving:
             self._apply(self._members.goodbye(hello.node, hello.incarnation))
             return
-        peer = NodeInfo(
-            hello.node,
-            hello.incarnation,
-            frozenset(hello.hosts),
-            hello.weight,
-            hello.pid,
-            hello.agents,
-            frozenset(hello.registered),
-        )
+        peer = unpack_hello(hello, self.registration.of(hello.node, hello.incarnation))
         known = self._members.get(hello.node)
         if hello.joining:
+            self._node.publishing.node_joined()
+            self._tell_registry()
             self._say()
             if known is None or known.incarnation != hello.incarnation:
                 # Not in yet: it may be refused, and must not be taken for a live node that restarted.
                 return
         self._apply(self._members.heard(peer, monotonic()))
+        self.registration.compare(hello)
+
+    def heard_registry(self, part: Registry) -> None:
+        """A part of a node's registry came in."""
+        known = self._members.get(part.node)
+        if self.registration.heard(part) and known is not None and known.incarnation == part.incarnation:
+            registered = self.registration.of(part.node, part.incarnation)
+            self._apply(self._members.heard(replace(known, registered=registered), monotonic()))
+
+    def _tell_registry(self) -> None:
+        if self._joined.is_set() and not self._deaf:
+            self.registration.tell()
 
     def _heard_own_name(self, hello: Hello) -> None:
         if hello.incarnation == self._incarnation or hello.leaving:
@@ -187,7 +195,9 @@ class Presence:
         self._deaf = not up
         if up:
             self._members.forgive(monotonic())
+            self._node.publishing.node_joined()  # what was told on the way down may be lost
             if self._joined.is_set():
+                self._tell_registry()
                 self._say(joining=True)
 
     def _beat(self) -> None:
@@ -197,8 +207,8 @@ class Presence:
             self._members.forgive(now)  # our own loop was held up: the beacons wait in the socket
         self._last_beat = now
         self._members.update_own(self._own())
-        self._say()
         if not self._deaf:  # without a link nobody can be heard: nobody is gone for that
+            self._say()
             self._apply(self._members.expire(now))
         self._node.probe_peers()
 
@@ -207,39 +217,32 @@ class Presence:
         if self._joined.is_set():
             self._say()
 
-    def _forget_located(self) -> None:
-        self._located = {}
-        self._node.outbound.placement_changed()
+    def _registry_changed(self) -> None:
+        self._apply(self._members.update_own(self._own()))
+        self.registration.tell_soon()
 
     def _say(self, *, joining: bool = False, leaving: bool = False, refused_incarnation: int = 0) -> None:
-        own = self._own()
-        hello = Hello(
-            node=own.name,
-            incarnation=own.incarnation,
-            hosts=sorted(own.hosts),
-            weight=own.weight,
-            wire_version=WIRE_VERSION,
-            joining=joining,
-            leaving=leaving,
-            agents=own.agents,
-            pid=own.pid,
-            registered=sorted(own.registered),
-            refused_incarnation=refused_incarnation,
-        )
+        hello = pack_hello(self._own(), joining=joining, leaving=leaving)
+        hello.registry_version = self.registration.version
+        hello.refused_incarnation = refused_incarnation
         self._node.broadcast(Beacon(hello=hello))
 
     def _apply(self, change: Change) -> None:
         if not change:
             return
-        self.placement = self._members.placement()
-        self._registered_on = self._members.registered()
-        self._forget_located()
+        registered = self._members.registered() | dict.fromkeys(self.registration.own, self._node.name)
+        self._locator.update(self._members.placement(), registered)
+        self._node.outbound.placement_changed()
         for name, why in change.left:
             logger.warning("node %s left: %s", name, why)
+            if self._members.get(name) is None:
+                self.registration.forget(name)
             self._node.node_left(name, why)
+            self._node.publishing.node_left(name)
             self._node.emit(NodeLeft(name, why))
         for name in change.joined:
             logger.info("node %s joined", name)
+            self._node.publishing.node_joined()
             self._node.emit(NodeJoined(name))
         if change.altered:
             self._node.placement_changed()

@@ -14,7 +14,7 @@ from covey.framework.cluster.refusals import dead_letter_reason
 from covey.framework.cluster.topics import check_topic, matches
 from covey.framework.current import CURRENT
 from covey.framework.envelope import Envelope
-from covey.framework.errors import CoveyError, PayloadTooLargeError, SchemaChangedError
+from covey.framework.errors import CoveyError, SchemaChangedError
 from covey.framework.handlers import Subscription
 from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Beacon, Publication, Schema
@@ -47,65 +47,105 @@ class Publishing:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._subscribers: dict[Cell, tuple[Subscription, ...]] = {}
+        self._subscribers: dict[str, dict[Cell, tuple[Subscription, ...]]] = {}
+        """By pattern: there are as many as classes declare, however many agents there are."""
+        self._told_types: set[str] = set()
+        self._foreign: dict[tuple[str, str], SchemaChangedError] = {}
+        """By node and type: what means something else there than here."""
 
     def agent_started(self, address: str) -> None:
         """An agent began to run: remember its subscriptions."""
         cell = self._node.directory.find(Address.parse(address), activate=False)
-        if cell is not None and cell.routes.subscriptions:
-            self._subscribers[cell] = cell.routes.subscriptions
+        if cell is None:
+            return
+        patterns: dict[str, list[Subscription]] = {}
+        for subscription in cell.routes.subscriptions:
+            patterns.setdefault(subscription.pattern, []).append(subscription)
+        for pattern, subscriptions in patterns.items():
+            self._subscribers.setdefault(pattern, {})[cell] = tuple(subscriptions)
 
     def forget(self, cell: Cell) -> None:
         """An agent has stopped."""
-        self._subscribers.pop(cell, None)
+        for subscription in cell.routes.subscriptions:
+            self._subscribers.get(subscription.pattern, {}).pop(cell, None)
+
+    def node_joined(self) -> None:
+        """Somebody is new: tell the types anew."""
+        self._told_types.clear()
+
+    def node_left(self, name: str) -> None:
+        """What a node said of its types means nothing any more."""
+        self._foreign = {key: error for key, error in self._foreign.items() if key[0] != name}
 
     def publish(self, topic: str, message: Any) -> None:
         """Deliver here and send to all other nodes.
 
+        Any object reaches the subscribers of this node; only a message reaches those of others.
+
         Raises:
-            NotSerializableError, PayloadTooLargeError: the message cannot leave the process.
+            NotSerializableError, PayloadTooLargeError: there are other nodes, and it cannot leave this one.
         """
         check_topic(topic)
-        type_name, payload = codec.encode(message)
-        if len(payload) > self._node.max_payload_bytes:
-            raise PayloadTooLargeError(type_name, len(payload), self._node.max_payload_bytes)
+        wire = None if self._node.presence.alone else self._encode(message)
         current = CURRENT.get()
         sender = None if current is None else current.cell.address
         context = b""
         if self._node.sink is not None and (current is None or may_trace(current)):
-            context = self._node.sink.outgoing("publish", topic, type_name)
+            context = self._node.sink.outgoing("publish", topic, self._node.name_of(message))
         self._deliver(topic, Envelope(message, None, sender, context))
-        wire = WireEnvelope(
-            type=type_name, payload=payload, sender="" if sender is None else str(sender), trace=context
-        )
-        schema = Schema(type=type_name, descriptor=self._node.outbound.schema_of(type_name))
-        beacon = Beacon(
-            publication=Publication(topic=topic, source=self._node.name, envelope=wire, schema=schema)
-        )
-        self._node.dispatcher.call(self._node.broadcast, beacon)
+        if wire is not None:
+            wire.sender = "" if sender is None else str(sender)
+            wire.trace = context
+            publication = Publication(topic=topic, source=self._node.name, envelope=wire)
+            self._node.dispatcher.call(self._send, publication)
+
+    def _encode(self, message: Any) -> WireEnvelope:
+        type_name, payload = self._node.outbound.encode(message)
+        return WireEnvelope(type=type_name, payload=payload)
+
+    def _send(self, publication: Publication) -> None:
+        type_name = publication.envelope.type
+        if type_name not in self._told_types:
+            self._told_types.add(type_name)
+            descriptor = self._node.outbound.schema_of(type_name)
+            if descriptor is not None:
+                publication.schema.type, publication.schema.descriptor = type_name, descriptor
+        self._node.broadcast(Beacon(publication=publication))
 
     def heard(self, publication: Publication) -> None:
         """Another node's publication came in; this node's own come back and were delivered before."""
-        if publication.source == self._node.name or not self._subscribers:
+        source = publication.source
+        if source == self._node.name:
             return
+        if publication.HasField("schema"):
+            self._compare(source, publication.schema)
         wire = publication.envelope
-        schema = publication.schema
+        topic = publication.topic
+        if not any(cells and matches(pattern, topic) for pattern, cells in tuple(self._subscribers.items())):
+            return
         try:
-            found = self._node.outbound.schema_differences(schema.type, schema.descriptor)
-            if found:
-                raise SchemaChangedError(wire.type, found)
+            changed = self._foreign.get((source, wire.type))
+            if changed is not None:
+                raise changed
             message = codec.decode(wire.type, wire.payload)
             sender = Address.parse(wire.sender) if wire.sender else None
         except CoveyError as error:
-            self._node.dead_letter_wire(publication.topic, wire.type, dead_letter_reason(error), str(error))
+            self._node.dead_letter_wire(topic, wire.type, dead_letter_reason(error), str(error))
             return
-        self._deliver(publication.topic, Envelope(message, None, sender, bytes(wire.trace)))
+        self._deliver(topic, Envelope(message, None, sender, bytes(wire.trace)))
+
+    def _compare(self, source: str, schema: Schema) -> None:
+        found = self._node.outbound.schema_differences(schema.type, schema.descriptor)
+        self._foreign.pop((source, schema.type), None)
+        if found:
+            self._foreign[source, schema.type] = SchemaChangedError(schema.type, found)
 
     def _deliver(self, topic: str, envelope: Envelope) -> None:
-        for cell, subscriptions in tuple(self._subscribers.items()):
-            for subscription in subscriptions:
-                if matches(subscription.pattern, topic):
-                    self._offer(cell, subscription, envelope)
+        for pattern, subscribers in tuple(self._subscribers.items()):
+            if matches(pattern, topic):
+                for cell, subscriptions in tuple(subscribers.items()):
+                    for subscription in subscriptions:
+                        self._offer(cell, subscription, envelope)
 
     def _offer(self, cell: Cell, subscription: Subscription, envelope: Envelope) -> None:
         item = Envelope(TopicMessage(envelope.message, subscription), None, envelope.sender, envelope.context)

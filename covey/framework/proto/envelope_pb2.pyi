@@ -92,12 +92,16 @@ class Failure(_message.Message):
     def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., traceback: _Optional[str] = ..., data: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Beacon(_message.Message):
-    __slots__ = ("hello", "publication")
+    __slots__ = ("hello", "publication", "registry", "registry_request")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PUBLICATION_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_REQUEST_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     publication: Publication
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., publication: _Optional[_Union[Publication, _Mapping]] = ...) -> None: ...
+    registry: Registry
+    registry_request: RegistryRequest
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., publication: _Optional[_Union[Publication, _Mapping]] = ..., registry: _Optional[_Union[Registry, _Mapping]] = ..., registry_request: _Optional[_Union[RegistryRequest, _Mapping]] = ...) -> None: ...
 
 class Publication(_message.Message):
     __slots__ = ("topic", "source", "envelope", "schema")
@@ -112,7 +116,7 @@ class Publication(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., source: _Optional[str] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("node", "incarnation", "hosts", "weight", "wire_version", "joining", "leaving", "agents", "pid", "registered", "refused_incarnation")
+    __slots__ = ("node", "incarnation", "hosts", "weight", "wire_version", "joining", "leaving", "agents", "pid", "refused_incarnation", "registry_version")
     NODE_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
@@ -122,8 +126,8 @@ class Hello(_message.Message):
     LEAVING_FIELD_NUMBER: _ClassVar[int]
     AGENTS_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
-    REGISTERED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_VERSION_FIELD_NUMBER: _ClassVar[int]
     node: str
     incarnation: int
     hosts: _containers.RepeatedScalarFieldContainer[str]
@@ -133,6 +137,28 @@ class Hello(_message.Message):
     leaving: bool
     agents: int
     pid: int
-    registered: _containers.RepeatedScalarFieldContainer[str]
     refused_incarnation: int
-    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., hosts: _Optional[_Iterable[str]] = ..., weight: _Optional[int] = ..., wire_version: _Optional[int] = ..., joining: bool = ..., leaving: bool = ..., agents: _Optional[int] = ..., pid: _Optional[int] = ..., registered: _Optional[_Iterable[str]] = ..., refused_incarnation: _Optional[int] = ...) -> None: ...
+    registry_version: int
+    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., hosts: _Optional[_Iterable[str]] = ..., weight: _Optional[int] = ..., wire_version: _Optional[int] = ..., joining: bool = ..., leaving: bool = ..., agents: _Optional[int] = ..., pid: _Optional[int] = ..., refused_incarnation: _Optional[int] = ..., registry_version: _Optional[int] = ...) -> None: ...
+
+class Registry(_message.Message):
+    __slots__ = ("node", "incarnation", "version", "part", "parts", "addresses")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    incarnation: int
+    version: int
+    part: int
+    parts: int
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[int] = ..., version: _Optional[int] = ..., part: _Optional[int] = ..., parts: _Optional[int] = ..., addresses: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RegistryRequest(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    def __init__(self, node: _Optional[str] = ...) -> None: ...

@@ -34,6 +34,7 @@ class Child:
         kwargs: Mapping[str, Any] | None = None,
         *,
         restart: RestartType = "permanent",
+        verdicts: None = None,
     ) -> None:
         from covey.framework.agent import Agent
 
@@ -43,6 +44,10 @@ class Child:
             raise ConfigurationError(
                 f"Child({cls.__name__}, {key!r}, restart={restart!r}): "
                 f"choose one of {', '.join(get_args(RestartType))}"
+            )
+        if verdicts is not None:
+            raise ConfigurationError(
+                f"Child({cls.__name__}, {key!r}, verdicts=...): not available yet; leave it out"
             )
         self.cls = cls
         self.key = check_key(key)
@@ -82,6 +87,23 @@ class Supervisor:
     period_s: float = 10.0
     backoff: Backoff | None = DEFAULT_BACKOFF
     name: str = "supervisor"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "decide" in vars(cls):
+            raise ConfigurationError(f"{cls.__name__}.decide: not available yet; leave it out")
+
+    def addresses(self) -> list[str]:
+        """Addresses of all agents that the spec names, at any depth."""
+        found: list[str] = []
+        pending: list[Child | Supervisor] = list(self.children)
+        while pending:
+            child = pending.pop()
+            if isinstance(child, Child):
+                found.append(str(child.address))
+            else:
+                pending.extend(child.children)
+        return found
 
     def __post_init__(self) -> None:
         if self.strategy not in get_args(Strategy):

@@ -1,0 +1,71 @@
+"""What a node tells about itself: events for observability and listeners, and dead letters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from covey.framework.dead_letters import DeadLetter, DeadLetters, clip
+from covey.framework.envelope import Envelope
+from covey.framework.events import DeadLettered, Event, EventSink
+from covey.framework.link import Link
+from covey.framework.messages import codec
+
+if TYPE_CHECKING:
+    from covey.framework.address import Address
+    from covey.framework.transport import Transport
+
+__all__ = ["Reports"]
+
+logger = logging.getLogger("covey.node")
+
+
+class Reports(Link):
+    """The part of a `Node` that reports; from any thread."""
+
+    def __init__(self, name: str, transport: Transport | None, sink: EventSink | None) -> None:
+        super().__init__(name, transport)
+        self.sink = sink
+        self.dead_letters = DeadLetters()
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def on_event(self, listener: Callable[[Event], None]) -> None:
+        """Call the listener with every event of this node, in the thread where it happens; be quick."""
+        self._listeners.append(listener)
+
+    def remove_listener(self, listener: Callable[[Event], None]) -> None:
+        """Call the listener no more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def emit(self, event: Event) -> None:
+        """Tell observability and the listeners."""
+        if self.sink is not None:
+            self.sink.emit(event)
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception:
+                logger.exception("a listener raised on %r", event)
+
+    def dead_letter(self, address: Address, item: Any, reason: str, detail: str = "") -> None:
+        """Keep what could not be delivered or handled."""
+        envelope = item if type(item) is Envelope else None
+        message = item if envelope is None else envelope.message
+        context = b"" if envelope is None else envelope.context
+        sender = "" if envelope is None or envelope.sender is None else str(envelope.sender)
+        self._keep(str(address), reason, codec.type_name(message), clip(message), detail, sender, context)
+
+    def dead_letter_wire(self, target: str, type_name: str, reason: str, detail: str) -> None:
+        """Keep an envelope of another node that was never decoded."""
+        self._keep(target, reason, type_name, "", detail, "", b"")
+
+    def _keep(
+        self, target: str, reason: str, type_name: str, payload: str, detail: str, sender: str, context: bytes
+    ) -> None:
+        self.dead_letters.add(
+            DeadLetter(reason, target, sender, type_name, payload, detail, time(), context[:16].hex())
+        )
+        self.emit(DeadLettered(target, reason, type_name, context))
