@@ -315,6 +315,7 @@ def test_what_comes_behind_the_stop_of_an_agent_that_moves_goes_after_it() -> No
             ref.tell(Taken(numbers=[]))
         with node(hub, "far", Moving) as far:
             assert far.wait_for_nodes(2)
+            assert near.wait_for_nodes(2)
             locate = near._running.presence.locate
             moving = [ref for ref in refs if locate(Address("moving", ref.key), "") == "far"]
             assert moving
