@@ -14,11 +14,11 @@ BIN := $(VENV)/bin
 ifeq ($(COVEY_TORCH),0)
 EXTRAS := server,examples,dev
 STAMP := $(VENV)/.covey-without-torch
-SIZE := about 60 MB
+SIZE := about 57 MB
 else
 EXTRAS := all
 STAMP := $(VENV)/.covey-all
-SIZE := about 250 MB, of which torch is 180 MB
+SIZE := about 80 MB, and torch: 180 MB as a CPU build, several GB where pip finds only the CUDA build
 endif
 
 .DEFAULT_GOAL := help

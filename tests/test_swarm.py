@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 
-from covey import Agent, AskTimeoutError, ConfigurationError, Swarm, TransportError, every, handles
+from covey import (
+    Agent,
+    AgentDeadError,
+    AskTimeoutError,
+    ConfigurationError,
+    Swarm,
+    TransportError,
+    every,
+    handles,
+)
 from covey.framework.events import HandledMessage
 from tests.framework.waiting import eventually
 
@@ -397,3 +406,38 @@ def test_a_bad_node_name_in_the_environment_names_the_variable(monkeypatch: pyte
     monkeypatch.setenv("COVEY_NODE_NAME", "x" * 300)
     with pytest.raises(ConfigurationError, match=r"COVEY_NODE_NAME 'x+' takes 300 bytes"):
         Swarm.local()
+
+
+def test_an_ask_through_a_swarm_that_was_left_says_so() -> None:
+    with Swarm.local(trace_ratio=0.0) as swarm:
+        ref = swarm.agent(Echo, "e")
+        assert ref.ask("x").get() == "x"
+    with pytest.raises(AgentDeadError, match="this process has left the swarm 'local'"):
+        ref.ask("x").get()
+
+
+def test_a_dead_letter_is_one_line_of_the_log_and_more_like_it_are_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Swarm.local(trace_ratio=0.0) as swarm:
+        ref = swarm.agent(Echo, "e")
+        for _ in range(5):
+            ref.tell(2.5)
+        eventually(lambda: swarm.dead_letters().counts == {"unhandled": 5})
+        lines = [record.getMessage() for record in caplog.records if "dead letter" in record.getMessage()]
+    assert len(lines) == 1
+    assert "builtins.float to echo/e: unhandled" in lines[0]
+
+
+def test_the_report_of_a_failure_shows_the_agents_own_frames_only(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Agent):
+        @handles
+        def fail(self, text: str) -> None:
+            raise ValueError(text)
+
+    with Swarm.local(trace_ratio=0.0) as swarm, pytest.raises(ValueError, match="boom"):
+        swarm.agent(Broken, "b").ask("boom").get()
+    (record,) = [record for record in caplog.records if "broken/b failed" in record.getMessage()]
+    assert record.exc_info is not None
+    assert record.exc_info[2] is not None
+    assert record.exc_info[2].tb_frame.f_code.co_name == "fail"

@@ -42,9 +42,9 @@ def trace(trace_id: str | None, directory: Path | None, count: int, as_json: boo
 
     Traces of several services come first; --last N says how many are listed, the newest at the end.
     """
-    from covey.observability import group_traces, read_spans, trace_directory
+    from covey.observability import group_traces, newest_run, read_spans, trace_directory
 
-    directory = directory or trace_directory()
+    directory = newest_run(directory or trace_directory())
     traces = group_traces(read_spans(directory))
     if not traces:
         raise ConfigurationError(

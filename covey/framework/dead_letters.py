@@ -11,6 +11,7 @@ __all__ = ["DeadLetter", "DeadLetters", "clip"]
 
 KEPT = 1_000
 PAYLOAD_CHARS = 512
+NOTED_FOR_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,21 @@ class DeadLetters:
         self._letters: deque[DeadLetter] = deque(maxlen=kept)
         self._counts: Counter[str] = Counter()
         # Re-entrant: a garbage collection inside may end a tell that nobody awaited.
+        self._noted_at: dict[tuple[str, str], float] = {}
         self._lock = threading.RLock()
 
-    def add(self, letter: DeadLetter) -> None:
-        """Keep the letter and count it."""
+    def add(self, letter: DeadLetter) -> bool:
+        """Keep the letter and count it; whether it is the first of its reason and target for a minute."""
+        key = (letter.reason, letter.target)
         with self._lock:
             self._letters.append(letter)
             self._counts[letter.reason] += 1
+            if letter.at - self._noted_at.get(key, 0.0) < NOTED_FOR_S:
+                return False
+            if len(self._noted_at) >= KEPT:
+                self._noted_at.clear()
+            self._noted_at[key] = letter.at
+            return True
 
     @property
     def counts(self) -> dict[str, int]:

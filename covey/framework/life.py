@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from time import monotonic
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Life"]
 
 logger = logging.getLogger("covey.agent")
+
+_RUNTIME = os.path.dirname(__file__) + os.sep
 
 CHILDREN_S = 5.0
 """How long the restart of an agent waits for its children to stop before they are killed."""
@@ -291,7 +295,7 @@ class Life:
             cell.restarts,
             len(cell.mail),
             advice,
-            exc_info=error,
+            exc_info=(type(error), error, _beyond_the_runtime(error)),
         )
 
     # -- parts -------------------------------------------------------------------------------------
@@ -325,3 +329,13 @@ class Life:
         for timer in cell.timers:
             timer.cancel()
         cell.timers = []
+
+
+def _beyond_the_runtime(error: BaseException) -> TracebackType | None:
+    """The traceback from the first frame that is not the runtime's: those before it help nobody."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_RUNTIME):
+            break
+        trace = trace.tb_next
+    return trace

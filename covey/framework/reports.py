@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from covey.framework.dead_letters import DeadLetter, DeadLetters, clip
+from covey.framework.dead_letters import NOTED_FOR_S, DeadLetter, DeadLetters, clip
 from covey.framework.envelope import Envelope
 from covey.framework.events import DeadLettered, Event, EventSink
 from covey.framework.link import Link
@@ -65,7 +65,16 @@ class Reports(Link):
     def _keep(
         self, target: str, reason: str, type_name: str, payload: str, detail: str, sender: str, context: bytes
     ) -> None:
-        self.dead_letters.add(
-            DeadLetter(reason, target, sender, type_name, payload, detail, time(), context[:16].hex())
-        )
+        letter = DeadLetter(reason, target, sender, type_name, payload, detail, time(), context[:16].hex())
+        # A failure has its own report, and a cancelled ask was somebody's wish.
+        if self.dead_letters.add(letter) and reason not in ("failed", "cancelled"):
+            logger.warning(
+                "dead letter on node %s: %s to %s: %s (%s); more like it are only counted for %g s",
+                self.name,
+                type_name or "a message",
+                target or "nobody",
+                reason,
+                detail or "no detail",
+                NOTED_FOR_S,
+            )
         self.emit(DeadLettered(target, reason, type_name, context))

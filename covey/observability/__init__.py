@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from covey.observability.context import TraceContext, pack, unpack
-from covey.observability.jsonl import RecordedSpan, read_spans, trace_directory
+from covey.observability.jsonl import RecordedSpan, newest_run, read_spans, run_folder, trace_directory
 from covey.observability.traces import Trace, group_traces, pick_traces
 from covey.observability.tracing import DEFAULT_RATIO, setup
 from covey.observability.waterfall import Row, layout
@@ -22,9 +22,11 @@ __all__ = [
     "TraceContext",
     "group_traces",
     "layout",
+    "newest_run",
     "pack",
     "pick_traces",
     "read_spans",
+    "run_folder",
     "setup",
     "trace_directory",
     "unpack",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import SpanContext
 
-__all__ = ["FileSpanExporter", "RecordedSpan", "read_spans", "trace_directory", "trace_file"]
+__all__ = [
+    "FileSpanExporter",
+    "RecordedSpan",
+    "newest_run",
+    "read_spans",
+    "run_folder",
+    "trace_directory",
+    "trace_file",
+]
+
+KEPT_RUNS = 8
+"""Folders of runs that are kept beside the newest one."""
 
 MAX_BYTES = 20_000_000
 _MAX_NAME = 200
@@ -63,6 +75,40 @@ def trace_directory(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder for trace files: `$COVEY_TRACE_DIR`, else `~/.cache/covey/traces`."""
     configured = environ.get("COVEY_TRACE_DIR", "").strip()
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "covey" / "traces"
+
+
+def run_folder(base: Path, run: str) -> Path:
+    """The folder for the traces of one run, so that runs do not mix; old runs' folders are removed.
+
+    Only folders that hold trace files and nothing else are removed.
+    """
+    try:
+        runs = sorted((path for path in base.iterdir() if path.is_dir()), key=_changed_at)
+    except OSError:
+        runs = []
+    for old in runs[: -(KEPT_RUNS - 1)]:
+        for file in old.glob("*.jsonl*"):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it holds something else, or another run removes it too
+            old.rmdir()
+    return base / run
+
+
+def newest_run(base: Path) -> Path:
+    """Of the folder and the runs' folders in it, the one whose trace files changed last."""
+    try:
+        runs = [path for path in base.iterdir() if path.is_dir()]
+    except OSError:
+        runs = []
+    return max([base, *runs], key=_changed_at)
+
+
+def _changed_at(folder: Path) -> float:
+    times = []
+    for file in folder.glob("*.jsonl*"):
+        with contextlib.suppress(OSError):
+            times.append(file.stat().st_mtime)
+    return max(times, default=0.0)
 
 
 def trace_file(directory: Path, node: str) -> Path:

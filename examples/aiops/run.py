@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from covey import Child, CoveyError, Supervisor, Swarm
-from covey.observability import trace_directory
+from covey.observability import run_folder, trace_directory
 from covey.transports import EmbeddedServer
 
 from .interrupts import ignore_interrupts
@@ -51,6 +51,7 @@ class DemoRun:
         self, options: DemoOptions, patients: Sequence[str], view: View, now: Callable[[], float]
     ) -> None:
         self._options = options
+        self._trace_folder = trace_directory()
         self._patients = patients
         self._view = view
         self._show = view.show
@@ -94,6 +95,7 @@ class DemoRun:
         self._witness = WitnessProcess(registry.path, journal_path, self._show, self._started_at)
         owned.callback(self._witness.stop)
         name = f"aiops-{secrets.token_hex(3)}"
+        self._trace_folder = run_folder(trace_directory(), name)
         self._join(url, name)
         self._start_nodes(url, name, registry.path, journal_path)
         self._journal = JournalReader(journal_path)
@@ -139,7 +141,7 @@ class DemoRun:
                 torch=self._has_torch and number == count,
             )
             folder = self._ward.folder
-            self._nodes.append(NodeProcess(f"node-{number}", url, name, around, folder, trace_directory()))
+            self._nodes.append(NodeProcess(f"node-{number}", url, name, around, folder, self._trace_folder))
         deadline = time.monotonic() + READY_S
         for node in self._nodes:
             node.wait_ready(deadline)
@@ -149,7 +151,7 @@ class DemoRun:
                 f"only {seen} found each other within {READY_S:g} s on {url}: is another server behind it?"
             )
         where = self._nodes[-1].traces
-        self.traces = f"files in {trace_directory()}" if where.startswith("file ") else where
+        self.traces = f"files in {self._trace_folder}" if where.startswith("file ") else where
 
     def _end_nodes(self) -> None:
         for node in self._nodes:

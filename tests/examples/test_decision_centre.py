@@ -184,7 +184,7 @@ def test_an_incident_is_one_trace_with_the_phases_of_its_decision(room: Room, tm
     assert decided[1].trace_id == trace.trace_id
     phases = [span.name for span in trace.spans if span.service == "decision_centre"]
     cycle = ["observe", "decide", "diagnose", "act", "update"]
-    assert phases == ["process decision_centre", *cycle, *cycle]
+    assert phases == ["incident folder_mb", "process decision_centre", *cycle, *cycle]
     diagnosed = [span.attributes for span in trace.spans if span.name == "diagnose"]
     assert [(each["patient"], each["remedy"]) for each in diagnosed] == [
         ("api", "free_folder"),

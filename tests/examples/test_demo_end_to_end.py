@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from covey import ServerNotFoundError
-from covey.observability import group_traces, read_spans
+from covey.observability import group_traces, newest_run, read_spans
 from covey.transports import EmbeddedServer
 from covey.transports.server_binary import find_server_binary
 from examples.aiops.screen.board_events import FAULT_KINDS
@@ -123,16 +123,18 @@ def test_the_one_dead_letter_is_the_message_that_crashed_an_agent(short: DemoPro
     assert "1 dead letter (failed)" in short.text
 
 
-def test_the_trace_that_the_report_names_goes_from_the_anomaly_to_the_verified_repair(
+def test_the_trace_that_the_report_names_goes_from_the_reading_to_the_verified_repair(
     short: DemoProcess,
 ) -> None:
     trace_id = short.report_lines[-1].split()[-1]
     (trace,) = [
-        known for known in group_traces(read_spans(short.traces)) if known.trace_id.startswith(trace_id)
+        known
+        for known in group_traces(read_spans(newest_run(short.traces)))
+        if known.trace_id.startswith(trace_id)
     ]
     names = [span.name for span in trace.spans]
-    assert names[0].startswith("anomaly ")
-    for expected in ("process decision_centre", "observe", "decide", "act", "process repairer", "verify"):
+    assert names[0].startswith("incident ")
+    for expected in ("observe", "process detector", "decide", "act", "process repairer", "verify"):
         assert expected in names
     assert "update" in names[-1]
     by_id = {span.span_id: span for span in trace.spans}
@@ -148,9 +150,12 @@ def test_the_trace_that_the_report_names_goes_from_the_anomaly_to_the_verified_r
     assert "process repairer" in drawn.stdout
 
 
-def test_nothing_but_incidents_is_traced(short: DemoProcess) -> None:
-    roots = {trace.root.name.split()[0] for trace in group_traces(read_spans(short.traces))}
-    assert roots == {"anomaly"}
+def test_each_incident_is_one_trace_and_nothing_else_is_traced(short: DemoProcess) -> None:
+    traces = group_traces(read_spans(newest_run(short.traces)))
+    incidents = [trace.root.attributes["incident"] for trace in traces]
+    assert len(set(incidents)) == len(incidents)  # one trace each
+    roots = {trace.root.name.split()[0] for trace in traces}
+    assert roots == {"incident"}
 
 
 def test_a_run_that_ended_leaves_nothing_but_its_report_and_its_traces(short: DemoProcess) -> None:

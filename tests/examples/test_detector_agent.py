@@ -11,8 +11,18 @@ import pytest
 
 from covey import AgentRef, Swarm
 from covey.observability import group_traces, read_spans
+from examples.aiops.swarm import detector
 from examples.aiops.swarm.detector import Detector
-from examples.aiops.swarm.messages import Anomaly, Crash, Prediction, Reading, Relearn, VerdictNews, Window
+from examples.aiops.swarm.messages import (
+    Anomaly,
+    Crash,
+    Explain,
+    Prediction,
+    Reading,
+    Relearn,
+    VerdictNews,
+    Window,
+)
 from tests.examples.swarm_room import Room, surround
 from tests.examples.world import eventually
 
@@ -124,7 +134,10 @@ def test_an_injected_crash_is_one_dead_letter_and_the_detector_judges_on(room: R
     assert room.swarm.dead_letters().counts == {"failed": 1}
 
 
-def test_the_host_is_judged_and_counted_but_nobody_is_told_to_repair_it(room: Room) -> None:
+def test_the_host_is_judged_and_counted_but_nobody_is_told_to_repair_it(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector, "COUNT_S", 0.0)
     room.record("forecaster", answer=good_model)
     series = Series(room, "host.memory_percent")
     series.tell(20.0, 30)
@@ -133,7 +146,8 @@ def test_the_host_is_judged_and_counted_but_nobody_is_told_to_repair_it(room: Ro
     assert room.heard("decision_centre") == []
 
 
-def test_the_desk_learns_how_many_verdicts_each_gave(room: Room) -> None:
+def test_the_desk_learns_how_many_verdicts_each_gave(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "COUNT_S", 0.0)
     room.record("forecaster", answer=good_model)
     Series(room).tell(20.0, 30)
 
@@ -147,15 +161,19 @@ def test_the_desk_learns_how_many_verdicts_each_gave(room: Room) -> None:
     assert counted() == (10, 16)
 
 
-def test_only_anomalies_begin_traces(room: Room, tmp_path: Path) -> None:
+def test_a_detector_begins_no_trace_and_explains_itself_in_the_trace_of_who_asks(
+    room: Room, tmp_path: Path
+) -> None:
     room.record("forecaster", answer=good_model)
     series = Series(room)
     series.tell(20.0, 30)
     series.tell(60.0, 5)
     room.hears("decision_centre", Anomaly)
-    room.hears("desk", VerdictNews)
+    why = room.swarm.agent(Detector, "api.rss_mb").ask(Explain(), timeout=2).get()
+    assert (why.value, why.decided_by) == (60.0, "torch")
+    assert why.lower < why.expected < why.upper < why.value
     room.swarm.stop()
-    traces = [trace for trace in group_traces(read_spans(tmp_path)) if trace.root.service == "detector"]
-    assert [trace.root.name for trace in traces] == ["anomaly rss_mb"]
-    assert traces[0].root.attributes["patient"] == "api"
-    assert traces[0].root.attributes["direction"] == "high"
+    spans = {span.span_id: span for span in read_spans(tmp_path)}
+    (evidence,) = [span for span in spans.values() if span.name == "evidence rss_mb"]
+    assert spans[evidence.parent_id].name == "process detector"
+    assert {trace.root.name for trace in group_traces(spans.values())} == {"send detector"}

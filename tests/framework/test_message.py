@@ -418,3 +418,12 @@ def test_type_checker_knows_the_constructor(tmp_path: Path) -> None:
         '16: error: Argument "amount" to "Order" has incompatible type "str"; expected "int"  [arg-type]',
         '17: error: Property "x" defined in "Point" is read-only  [misc]',
     ]
+
+
+def test_a_class_with_an_init_of_its_own_is_refused_because_what_it_sets_would_not_travel() -> None:
+    with pytest.raises(MessageTypeError, match=r"Handmade cannot become a message: it has an __init__"):
+
+        @message
+        class Handmade:
+            def __init__(self, text: str = "x") -> None:
+                self.text = text

@@ -149,6 +149,8 @@ class Outbound:
 
     def _find_route(self, address: Address, node_name: str) -> _Route | None:
         # The dict is taken before the look-up: when the placement changes in between, the old one is gone.
+        if self._closed:
+            return None
         routes = self._routes
         destination = self._node.presence.locate(address, node_name)
         if destination is None or destination == self._node.name:
@@ -178,6 +180,9 @@ class Outbound:
 
     def _nowhere(self, address: Address, node_name: str) -> CoveyError:
         placement = self._node.presence.placement
+        if self._node.stopping:
+            why = f"this process has left the swarm {self._node.swarm!r}: ask while the Swarm is running"
+            return AgentDeadError(str(address), why)
         if node_name and node_name != self._node.name:
             return AgentDeadError(str(address), f"its node {node_name} is gone")
         if node_name or address.kind in placement.hosted or self._node.knows(address):
@@ -204,6 +209,7 @@ class Outbound:
     def close(self, reason: str, why: str) -> None:
         """This node leaves: what was not sent yet, and what comes from now on, becomes dead letters."""
         self._closed = why
+        self._routes = {}
         left = [item for peer in self.peers for item in peer.abandon(why)]
         for item in left:
             self.refuse(item, reason, TransportError(why))

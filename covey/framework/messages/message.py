@@ -85,6 +85,11 @@ def message(cls: type | None = None, /, *, name: str | None = None, frozen: bool
 def _define(cls: type, name: str | None, frozen: bool, frame: FrameType) -> type:
     if not isinstance(cls, type):
         raise MessageTypeError(f"@message decorates classes, {cls!r} is none")
+    if "__init__" in vars(cls) and "__dataclass_params__" not in vars(cls):
+        raise MessageTypeError(
+            f"{_label(cls)} cannot become a message: it has an __init__ of its own, and what that sets would "
+            "not travel: declare its fields with annotations (and defaults, or __post_init__) instead"
+        )
     try:
         proto_name = ProtoName.parse(name) if name is not None else name_of(cls)
         if "__dataclass_params__" not in vars(cls):

@@ -12,7 +12,7 @@ from ..reasoning.incident import Incident, IncidentBook, IncidentState
 from ..reasoning.knowledge import KnowledgeGraph, Outcome
 from ..reasoning.series import PATIENT_TRAITS
 from .detector import Detector
-from .messages import Anomaly, DecidedNews, DetectedNews, GaveUpNews, Relearn, Repair, RepairDone
+from .messages import Anomaly, DecidedNews, DetectedNews, Explain, GaveUpNews, Relearn, Repair, RepairDone
 from .monitor import series_key
 from .repairer import REPAIR_LIMIT_S, Repairer
 from .surroundings import DESK, surroundings
@@ -21,6 +21,7 @@ __all__ = ["DecisionCentre"]
 
 TICK_S = 0.05
 RETRY_S = 0.2
+EXPLAIN_S = 0.2
 NO_REPAIR = "repairs are switched off"
 
 
@@ -39,8 +40,9 @@ class DecisionCentre(DecisionAgent):
     """Correlates the anomalies of one patient into one incident and sees it through.
 
     The anomaly that opens an incident drives its cycles, observe to update, until it is closed or given
-    up; so one trace tells the whole story. Others only join it. Several patients are looked after at once,
-    never one patient twice (`IncidentBook` refuses).
+    up. One trace tells the whole story, from the reading that showed it: it begins here, because only here
+    is it known which anomalies belong together. Several patients are looked after at once, never one
+    patient twice (`IncidentBook` refuses).
 
     A centre that starts afresh, after a crash or on another node, knows of no incident: the detectors
     remind it of those that last.
@@ -69,7 +71,17 @@ class DecisionCentre(DecisionAgent):
         if not known and symptom in incident.evidence:
             self._tell_detected(incident, anomaly)
         if incident.id not in self._driven:
-            await self._see_through(incident)
+            # It begins with the reading that showed it, which lies in the past.
+            with self.span(
+                f"incident {anomaly.metric}",
+                new_trace=True,
+                start_time_s=anomaly.at,
+                incident=incident.id,
+                patient=incident.patient,
+                severity=round(anomaly.severity, 2),
+                decided_by=anomaly.decided_by,
+            ):
+                await self._see_through(incident)
 
     def _recovered(self, anomaly: Anomaly) -> None:
         for direction in ("high", "low"):
@@ -96,7 +108,23 @@ class DecisionCentre(DecisionAgent):
         while stimulus.state is IncidentState.OPEN:
             await asyncio.sleep(TICK_S)
             self._book.tick(time.time())
-        return stimulus if stimulus.state is IncidentState.DECIDING else None
+        if stimulus.state is not IncidentState.DECIDING:
+            return None
+        await self._hear_evidence(stimulus)
+        return stimulus
+
+    async def _hear_evidence(self, incident: Incident) -> None:
+        """Let each detector say what its verdict is founded on: it belongs into the incident's trace."""
+        metrics = sorted({symptom.partition(":")[0] for symptom in incident.evidence})
+        replies = [
+            self.agent(Detector, series_key(incident.patient, metric)).ask(Explain(), timeout=EXPLAIN_S)
+            for metric in metrics
+        ]
+        for reply in replies:
+            try:
+                await reply
+            except CoveyError:
+                continue  # a detector that is gone explains nothing; its anomaly still counts
 
     def decide(self, observation: Incident) -> Plan | None:
         incident = observation

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
-from covey import Agent, CoveyError, every, handles
+from covey import Agent, CoveyError, handles
 
 from ..reasoning.band import SeriesDetector, Verdict
 from ..reasoning.baseline import Forecast
 from ..reasoning.series import traits_of
-from .messages import Anomaly, Crash, Prediction, Reading, Relearn, VerdictNews, Window
+from .messages import Anomaly, Crash, Explain, Explanation, Prediction, Reading, Relearn, VerdictNews, Window
 from .surroundings import DESK, FORECASTER, surroundings
 
 __all__ = ["Detector"]
@@ -19,6 +20,8 @@ SHORTEST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 16.0
 """A model that does not answer in time is left alone this long, doubling: the baseline covers, and readings
 do not pile up behind asks that time out."""
+COUNT_S = 1.0
+"""How often the desk hears how many verdicts each gave; those since the last time are missing at the end."""
 REMIND_S = 2.0
 """While an episode lasts, the centre is told again this often: it may have crashed and forgotten."""
 
@@ -30,23 +33,24 @@ class Detector(Agent):
     little history, still loading, its node gone) the robust baseline decides.
     """
 
-    trace = "off"  # readings are no conversation; the span of an anomaly begins a trace all the same
-
     def __init__(self) -> None:
         super().__init__()
         self._patient, _, self._metric = self.key.rpartition(".")
         self._traits = traits_of(self._metric, host=self._patient == "host")
         self._series = SeriesDetector(self._traits)
+        self._latest: Verdict | None = None
         self._told_at = 0.0
+        self._counted_at = time.monotonic()
         self._torch = self._baseline = 0
         self._ask_again_at = 0.0 if surroundings().forecaster else float("inf")
         self._pause_s = SHORTEST_PAUSE_S
 
     @handles
     async def judge(self, reading: Reading) -> None:
-        verdict = self._series.observe(reading.value, reading.at, await self._forecast())
+        verdict = self._latest = self._series.observe(reading.value, reading.at, await self._forecast())
         self._torch += verdict.decided_by == "torch"
         self._baseline += verdict.decided_by == "baseline"
+        self._count()
         if self._patient == "host":
             return  # counted and judged, but nobody repairs the machine itself
         if verdict.event == "anomaly":
@@ -87,21 +91,25 @@ class Detector(Agent):
             at=verdict.at_s,
             over=over,
         )
-        centre = self.agent("decision_centre", "main")
-        if over:
-            centre.tell(anomaly)
-            return
-        # The trace of an incident begins with the reading that showed it.
-        with self.span(
-            f"anomaly {self._metric}",
-            new_trace=True,
-            start_time_s=verdict.at_s,
-            patient=self._patient,
-            direction=anomaly.direction,
-            severity=round(verdict.severity, 2),
-            decided_by=anomaly.decided_by,
-        ):
-            centre.tell(anomaly)
+        # Untraced: the trace of an incident begins at the centre, which knows what belongs to one.
+        self.agent("decision_centre", "main").tell(anomaly)
+
+    @handles
+    def explain(self, _explain: Explain) -> Explanation | None:
+        """What the latest verdict is founded on; None while the series is learning."""
+        verdict = self._latest
+        if verdict is None or verdict.band is None:
+            return None
+        band = verdict.band
+        why = Explanation(
+            value=verdict.value,
+            expected=band.expected,
+            lower=band.lower,
+            upper=band.upper,
+            decided_by=band.decided_by,
+        )
+        with self.span(f"evidence {self._metric}", **asdict(why)):
+            return why
 
     @handles
     def relearn(self, _relearn: Relearn) -> None:
@@ -111,8 +119,9 @@ class Detector(Agent):
     def crash(self, _crash: Crash) -> None:
         raise RuntimeError("an injected crash: its supervisor restarts it")
 
-    @every(1.0)
-    def count(self) -> None:
-        if self._torch or self._baseline:
+    def _count(self) -> None:
+        # Not by a timer: what a timer's method sends would begin a trace.
+        if time.monotonic() - self._counted_at >= COUNT_S and (self._torch or self._baseline):
+            self._counted_at = time.monotonic()
             self.agent(*DESK).tell(VerdictNews(torch=self._torch, baseline=self._baseline))
             self._torch = self._baseline = 0

@@ -73,6 +73,20 @@ class Anomaly:
 
 
 @message
+class Explain:
+    """To a detector, from the centre: what is your latest verdict founded on?"""
+
+
+@message
+class Explanation:
+    value: float
+    expected: float
+    lower: float
+    upper: float
+    decided_by: str
+
+
+@message
 class Repair:
     """To a repairer: carry out a remedy and see whether it helped."""
 
