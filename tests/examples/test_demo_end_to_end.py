@@ -48,21 +48,14 @@ pytestmark = pytest.mark.skipif(not _has_server(), reason="there is no nats-serv
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
-    """A short run as a whole, piped, in a folder that has an `examples` of its own."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoProcess, DemoProcess, DemoProcess]]:
+    """Three runs side by side, each whole and piped, none of them waited for: a short one in a folder that
+    has an `examples` of its own, one without faults whose torch is broken, one without repairs and torch."""
     folder = tmp_path_factory.mktemp("short")
     (folder / "examples").mkdir()
     (folder / "examples" / "__init__.py").write_text("raise ImportError('not the example that was meant')\n")
-    with started(folder, "--seconds", "14", *SMALL) as demo:
-        assert demo.ends(60) == 0, demo.text + demo.errors
-        yield demo
-
-
-@pytest.fixture(scope="module")
-def calm_and_idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoProcess, DemoProcess]]:
-    """Side by side: one without faults whose torch is broken, one without repairs and without torch."""
-    folder = tmp_path_factory.mktemp("torch")
-    broken, absent = folder / "broken", folder / "absent"
+    torches = tmp_path_factory.mktemp("torch")
+    broken, absent = torches / "broken", torches / "absent"
     (broken / "torch").mkdir(parents=True)
     (broken / "torch" / "__init__.py").write_text("raise ImportError('libtorch is not for this machine')\n")
     absent.mkdir()
@@ -70,12 +63,28 @@ def calm_and_idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[De
     calm_folder, idle_folder = tmp_path_factory.mktemp("calm"), tmp_path_factory.mktemp("idle")
     calm_path, idle_path = ({"PYTHONPATH": f"{first}{os.pathsep}{ROOT}"} for first in (broken, absent))
     with (
+        started(folder, "--seconds", "14", *SMALL) as short,
         started(calm_folder, "--no-faults", "--seconds", "9", *SMALL, environment=calm_path) as calm,
         started(idle_folder, "--no-repair", "--seconds", "10", *SMALL, environment=idle_path) as idle,
     ):
-        calm.ends(60)
-        idle.ends(60)
-        yield calm, idle
+        yield short, calm, idle
+
+
+@pytest.fixture(scope="module")
+def short(runs: tuple[DemoProcess, DemoProcess, DemoProcess]) -> DemoProcess:
+    """The short run, ended."""
+    demo = runs[0]
+    assert demo.ends(60) == 0, demo.text + demo.errors
+    return demo
+
+
+@pytest.fixture(scope="module")
+def calm_and_idle(runs: tuple[DemoProcess, DemoProcess, DemoProcess]) -> tuple[DemoProcess, DemoProcess]:
+    """The one without faults and the one without repairs, ended."""
+    _, calm, idle = runs
+    calm.ends(60)
+    idle.ends(60)
+    return calm, idle
 
 
 # -- a run from its begin to its end -------------------------------------------------------------------
