@@ -9,7 +9,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import Link, SpanContext, TraceFlags
 
-from covey.observability import RecordedSpan, read_spans, trace_directory
+from covey.observability import RecordedSpan, newest_run, read_spans, run_folder, trace_directory
 from covey.observability.jsonl import FileSpanExporter, trace_file
 
 
@@ -109,3 +109,32 @@ def test_a_folder_that_is_not_there_has_no_spans(tmp_path: Path) -> None:
 def test_the_environment_names_the_folder() -> None:
     assert trace_directory({"COVEY_TRACE_DIR": "/traces"}) == Path("/traces")
     assert trace_directory({}) == Path.home() / ".cache/covey/traces"
+
+
+def traces_of_run(base: Path, run: str, changed_at: float) -> Path:
+    folder = run_folder(base, run)
+    folder.mkdir(parents=True)
+    file = folder / "n1.jsonl"
+    file.write_text("{}\n")
+    os.utime(file, (changed_at, changed_at))
+    return folder
+
+
+def test_the_newest_run_is_the_folder_whose_trace_files_changed_last(tmp_path: Path) -> None:
+    assert newest_run(tmp_path / "nowhere") == tmp_path / "nowhere"
+    assert newest_run(tmp_path) == tmp_path
+    first = traces_of_run(tmp_path, "first", 100.0)
+    second = traces_of_run(tmp_path, "second", 200.0)
+    assert newest_run(tmp_path) == second
+    os.utime(first / "n1.jsonl", (300.0, 300.0))
+    assert newest_run(tmp_path) == first
+    (tmp_path / "own.jsonl").write_text("{}\n")  # of a node that writes into the folder itself
+    assert newest_run(tmp_path) == tmp_path
+
+
+def test_the_oldest_runs_make_room_and_what_is_no_trace_file_stays(tmp_path: Path) -> None:
+    precious = traces_of_run(tmp_path, "oldest", 1.0) / "notes.txt"
+    precious.write_text("keep me")
+    folders = [traces_of_run(tmp_path, f"run-{number}", 10.0 + number) for number in range(12)]
+    assert [folder.exists() for folder in folders] == [False] * 4 + [True] * 8
+    assert precious.read_text() == "keep me"
