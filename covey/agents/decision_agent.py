@@ -11,8 +11,6 @@ from covey.framework.handlers import every
 
 __all__ = ["DecisionAgent"]
 
-_PHASES = ("observe", "decide", "act", "update")
-
 
 class DecisionAgent(Agent):
     """An agent that repeats observe, decide, act and update, each `def` or `async def`.
