@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,10 +20,11 @@ from covey.framework.errors import ConfigurationError, SwarmFailedError
 from covey.framework.events import Event
 from covey.framework.hosting import check_hosts
 from covey.framework.local_node import adopt
-from covey.framework.node import DEFAULT_ASK_TIMEOUT_S, Node
+from covey.framework.node import Node
 from covey.framework.ref import AgentRef
 from covey.framework.supervision.supervisor import Supervisor
 from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
+from covey.swarm_options import SwarmOptions
 
 if TYPE_CHECKING:
     from covey.framework.transport import Transport
@@ -58,24 +56,17 @@ class Swarm:
         *,
         transport: Callable[[], Transport],
         hosts: Iterable[type[Agent]],
-        node: str | None,
-        weight: int = 1,
         alone: bool = False,
-        ask_timeout_s: float | None = None,
-        trace_ratio: float | None = None,
-        trace_directory: Path | None = None,
         server: EmbeddedServer | None = None,
+        **options: Any,
     ) -> None:
         self.name = check_key(name, "the swarm name")
-        self.node_name = _node_name(node)
+        self._options = SwarmOptions.checked(options)
+        self.node_name = self._options.node
         self._make_transport = transport
         self._hosts = tuple(hosts)
         check_hosts(self._hosts)
-        self._weight = _weight(weight)
         self._alone = alone  # nobody else can be on its transport: hosts anything, and waits for nobody
-        self._ask_timeout_s = _ask_timeout_s(ask_timeout_s)
-        self._trace_ratio = trace_ratio
-        self._trace_directory = trace_directory
         self._server = server
         self._node: Node | None = None
         self._lock = threading.Lock()
@@ -93,7 +84,7 @@ class Swarm:
             transport=lambda: MemoryTransport(MemoryHub()),
             hosts=hosts,
             alone=True,
-            **_options(options),
+            **options,
         )
 
     @classmethod
@@ -104,7 +95,9 @@ class Swarm:
 
         `url` defaults to `COVEY_NATS_URL`, else `nats://127.0.0.1:4222`. `hosts` are the kinds that may be
         placed on this node; they construct without arguments. Options: `node` (this node's name),
-        `weight`, `ask_timeout_s`, `trace_ratio`, `trace_directory`.
+        `weight`, `ask_timeout_s`, `trace_ratio`, `trace_directory`, `watchdog_s` (how long a handler may
+        hold the loop before it is reported; 0 for ever), `uvloop` (whether the node runs on uvloop; its
+        watchdog then sees plain handlers only, once they have ended).
 
         Raises:
             ConfigurationError: a class of `hosts` cannot be placed, or an option makes no sense.
@@ -116,7 +109,12 @@ class Swarm:
         from covey.transports import NatsTransport
 
         address = url or os.environ.get("COVEY_NATS_URL") or "nats://127.0.0.1:4222"
-        return cls(name, transport=lambda: NatsTransport(address), hosts=hosts, **_options(options))
+        return cls(
+            name,
+            transport=lambda: NatsTransport(address),
+            hosts=hosts,
+            **options,
+        )
 
     @classmethod
     def embedded(
@@ -140,7 +138,11 @@ class Swarm:
 
         server = EmbeddedServer(port=port)
         return cls(
-            name, transport=lambda: NatsTransport(server.url), hosts=hosts, server=server, **_options(options)
+            name,
+            transport=lambda: NatsTransport(server.url),
+            hosts=hosts,
+            **options,
+            server=server,
         )
 
     # -- life --------------------------------------------------------------------------------------
@@ -158,17 +160,22 @@ class Swarm:
                 self._server.start()
             sink = None
             try:
-                sink = setup(self.name, self.node_name, ratio=self._trace_ratio, directory=self._traces_to())
+                options = self._options
+                sink = setup(
+                    self.name, self.node_name, ratio=options.trace_ratio, directory=options.trace_directory
+                )
                 node = Node(
                     self.name,
                     self.node_name,
                     transport=self._make_transport(),
                     hosts=self._hosts,
                     host_anything=self._alone,
-                    weight=self._weight,
+                    weight=options.weight,
                     listen_s=0.0 if self._alone else JOIN_S,
                     sink=sink,
-                    ask_timeout_s=self._ask_timeout_s,
+                    ask_timeout_s=options.ask_timeout_s,
+                    clock=options.clock,
+                    watchdog_s=options.watchdog_s,
                 )
                 node.start()
             except BaseException:
@@ -183,15 +190,11 @@ class Swarm:
         logger.info("node %s of swarm %s: %s", self.node_name, self.name, self.traces)
         return self
 
-    def _traces_to(self) -> Path | None:
-        directory = os.environ.get("COVEY_TRACE_DIR")
-        return self._trace_directory or (Path(directory) if directory else None)
-
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Leave the swarm: agents finish what they have, up to the time. Idempotent."""
         node = self._node
-        if node is None:
-            return
+        if node is None or node.forked:
+            return  # in a fork the server, like the node, is the parent's
         node.stop(timeout_s)
         if node.sink is not None:
             node.sink.close(1.0)
@@ -321,46 +324,6 @@ class Swarm:
         return self._node
 
 
-def _options(options: dict[str, Any]) -> dict[str, Any]:
-    allowed = {"node", "weight", "ask_timeout_s", "trace_ratio", "trace_directory"}
-    unknown = sorted(set(options) - allowed)
-    if unknown:
-        raise ConfigurationError(
-            f"unknown option {', '.join(unknown)}: choose from {', '.join(sorted(allowed))}"
-        )
-    return {"node": None, **options}
-
-
-def _ask_timeout_s(given: float | None) -> float:
-    if given is not None:
-        if not 0 < given < 1e9:
-            raise ConfigurationError(f"ask_timeout_s={given!r}: give seconds, more than 0")
-        return given
-    text = os.environ.get("COVEY_ASK_TIMEOUT_S")
-    if text is None:
-        return DEFAULT_ASK_TIMEOUT_S
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e9:
-        raise ConfigurationError(f"COVEY_ASK_TIMEOUT_S={text!r}: give seconds, more than 0")
-    return value
-
-
-def _weight(given: int) -> int:
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise ConfigurationError(f"weight={given!r}: give a whole number, at least 1")
-    return given
-
-
-def _node_name(given: str | None) -> str:
-    if given is not None:
-        return check_key(given, "the node name")
-    configured = os.environ.get("COVEY_NODE_NAME")
-    return check_key(configured, "COVEY_NODE_NAME") if configured else _default_node_name()
-
-
 async def _in_thread(function: Callable[[], object]) -> None:
     """Run a function in a thread and wait for its end, also when cancelled: the cancellation comes after."""
     task = asyncio.ensure_future(asyncio.to_thread(function))
@@ -373,7 +336,3 @@ async def _in_thread(function: Callable[[], object]) -> None:
     if cancelled is not None:
         raise cancelled from task.exception()
     task.result()
-
-
-def _default_node_name() -> str:
-    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(2)}"

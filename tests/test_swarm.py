@@ -107,7 +107,7 @@ def test_environment_variables_set_what_arguments_leave_open(monkeypatch: pytest
     monkeypatch.setenv("COVEY_ASK_TIMEOUT_S", "soon")
     with pytest.raises(ConfigurationError, match="COVEY_ASK_TIMEOUT_S='soon'"):
         Swarm.local()
-    assert Swarm.local(ask_timeout_s=1.0)._ask_timeout_s == 1.0
+    assert Swarm.local(ask_timeout_s=1.0)._options.ask_timeout_s == 1.0
 
 
 def test_wait_returns_when_the_swarm_has_stopped() -> None:

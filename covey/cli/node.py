@@ -36,6 +36,7 @@ DEFAULT_URL = "nats://127.0.0.1:4222"
 @click.option("--name", metavar="NODE", help="This node's name [default: host, process id and a number].")
 @click.option("--weight", type=click.IntRange(1, 1000), default=1, show_default=True, help="Share of agents.")
 @click.option("--trace-ratio", type=click.FloatRange(0, 1), help="Which part of the conversations to trace.")
+@click.option("--uvloop", is_flag=True, default=None, help="Run on uvloop, where it is installed.")
 @click.pass_context
 def node(
     ctx: click.Context,
@@ -46,6 +47,7 @@ def node(
     name: str | None,
     weight: int,
     trace_ratio: float | None,
+    uvloop: bool | None,
 ) -> None:
     """Run a node that hosts the agents of a module.
 
@@ -67,7 +69,7 @@ def node(
         raise click.UsageError(
             f"{module.__name__} defines no agent that constructs without arguments, and no supervisor()"
         )
-    options: dict[str, Any] = {"node": name, "weight": weight, "trace_ratio": trace_ratio}
+    options: dict[str, Any] = {"node": name, "weight": weight, "trace_ratio": trace_ratio, "uvloop": uvloop}
     url = nats or os.environ.get("COVEY_NATS_URL") or DEFAULT_URL
     if embedded:
         swarm = Swarm.embedded(name=swarm_name, hosts=classes, **options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable
 from contextlib import AbstractContextManager
-from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import pykka
@@ -14,10 +13,13 @@ from covey.framework.address import snake_case
 from covey.framework.agent_settings import check_settings
 from covey.framework.construction import take_cell
 from covey.framework.current import CURRENT
-from covey.framework.errors import ConfigurationError
+from covey.framework.envelope import Envelope
+from covey.framework.errors import AgentDeadError, ConfigurationError
 from covey.framework.handlers import RouteTable
 from covey.framework.mailbox import Mailbox
 from covey.framework.pykka_bridge import Inbox, StopFlag
+from covey.framework.state import FAILED, STATES
+from covey.framework.timers import DelayedTell
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
@@ -49,9 +51,12 @@ class Agent(pykka.Actor):
     """Whether asks of this agent are left out of the check for ask cycles."""
     cancellable: ClassVar[bool] = True
     """Whether a cancelled ask may cancel its running handler."""
-    handler_deadline_s: ClassVar[float | None] = None
-    """Not available yet, as the next two: any other value is refused."""
     idle_after_s: ClassVar[float | None] = None
+    """Passivation: an agent without a message for so long (at most half as long again) gives its instance
+    up, after `on_stop`; its next message makes a new one. Ticks of `@every` do not keep it. One that has
+    children, is watched, or waits for a message of `after` stays."""
+    handler_deadline_s: ClassVar[float | None] = None
+    """Not available yet, as the next one: any other value is refused."""
     durable: ClassVar[bool] = False
     trace: ClassVar[Literal["off", "sampled"]] = "sampled"
     """`off`: its handling makes no spans and what it sends starts no trace."""
@@ -108,16 +113,15 @@ class Agent(pykka.Actor):
     def sender(self) -> AgentRef | None:
         """Who sent the message being handled, if it was an agent."""
         current = CURRENT.get()
-        if current is None or current.envelope is None or current.envelope.sender is None:
-            return None
-        return self._own.node.ref_to(current.envelope.sender)
+        sender = None if current is None else current.sender
+        return None if sender is None else self._own.node.ref_to(sender)
 
     @property
     def deadline(self) -> float | None:
         """Seconds left until the asker of the message being handled waits no longer; None for a tell."""
         current = CURRENT.get()
         deadline = None if current is None else current.deadline
-        return None if deadline is None else deadline - monotonic()
+        return None if deadline is None else deadline - self._own.node.now()
 
     # -- what it can do ----------------------------------------------------------------------------
 
@@ -134,6 +138,20 @@ class Agent(pykka.Actor):
         """
         node = self._own.node
         return node.ref_of(node.spawn(cls, key, args, kwargs, parent=self._own))
+
+    def after(self, delay_s: float, message: Any) -> DelayedTell:
+        """Send this agent a message in `delay_s` seconds, unless it stops or fails first, or `cancel()`.
+
+        The message finds room even in a full mailbox, and is handled as any other.
+        """
+        if isinstance(delay_s, bool) or not isinstance(delay_s, int | float) or not 0 <= delay_s < 1e9:
+            raise ConfigurationError(f"after({delay_s!r}, ...): give seconds, 0 or more")
+        cell = self._own
+        if cell.state >= FAILED:
+            raise AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}, and waits for nothing more")
+        timer = DelayedTell(cell, float(delay_s), Envelope(message, None, cell.address))
+        cell.add_timer(timer)
+        return timer
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every agent of the swarm that subscribes to the topic; at most once each."""

@@ -22,8 +22,8 @@ class Bounded(Protocol):
     """Takes items up to a bound; calls waiters when there may be room again."""
 
     @property
-    def waiters(self) -> deque[Callable[[], None]]:
-        """Called in order, in the thread of whoever makes room."""
+    def waiters(self) -> deque[Callable[[], None]] | None:
+        """Called in order, in the thread of whoever makes room; None before anybody waited."""
         ...
 
     def offer(self, item: Any) -> bool:
@@ -91,6 +91,7 @@ class _Ticket:
             finally:
                 self._state = _TAKEN if taken else _WAITING
             if not taken:
+                assert self.bounded.waiters is not None  # it has stood in it
                 self.bounded.waiters.appendleft(self.offer)
                 return
         self.wake()
@@ -102,7 +103,8 @@ class _Ticket:
                 return False
             self._state = _LEFT
         try:
-            self.bounded.waiters.remove(self.offer)
+            if self.bounded.waiters is not None:
+                self.bounded.waiters.remove(self.offer)
         except (ValueError, IndexError):
             pass  # it was called just now, or the queue moved meanwhile: one call too many does no harm
         self.bounded.refuse(self.item, self.bounded.full_error())

@@ -6,29 +6,29 @@ executor (the node's loop thread, or the agent's own thread), one turn at a time
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.cluster import moving
-from covey.framework.envelope import Envelope
+from covey.framework.death import death_of
+from covey.framework.envelope import TICK, Envelope, opened
 from covey.framework.errors import AgentDeadError
 from covey.framework.events import NO_CONTEXT
 from covey.framework.receive import Receiver
-from covey.framework.state import FAILED, NEW, RUNNING, STARTING, STATES, STOPPED, STOPPING
+from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STATES, STOPPED, STOPPING
 
 if TYPE_CHECKING:
     from covey.framework.address import Address
     from covey.framework.agent import Agent
     from covey.framework.dispatcher import Executor
     from covey.framework.node import Node
+    from covey.framework.reply import Reply
     from covey.framework.supervision.guardian import Guardian
-    from covey.framework.timers import PeriodicTimer
+    from covey.framework.timers import Timer
 
-__all__ = ["FAILED", "NEW", "RUNNING", "STARTING", "STATES", "STOPPED", "STOPPING", "TICK", "Cell"]
-
-TICK = Envelope(None)
-"""Stands for the tick of a timer: what a timer's method sends may begin a trace."""
+__all__ = ["FAILED", "NEW", "RUNNING", "STARTING", "STATES", "STOPPED", "STOPPING", "Cell"]
 
 
 class Cell(Receiver):
@@ -42,8 +42,10 @@ class Cell(Receiver):
         "failed_at",
         "failed_context",
         "failures",
+        "handled_when_seen",
         "kwargs",
         "last_error",
+        "last_message",
         "parent",
         "placed",
         "registered",
@@ -51,6 +53,8 @@ class Cell(Receiver):
         "supervisor",
         "ticked",
         "timers",
+        "watches",
+        "watching",
     )
 
     def __init__(
@@ -68,7 +72,7 @@ class Cell(Receiver):
     ) -> None:
         super().__init__(node, actor_class, address, executor)
         self.args = args
-        self.kwargs = kwargs or {}
+        self.kwargs = kwargs
         self.placed = placed
         self.parent = parent
         self.supervisor = supervisor
@@ -80,12 +84,21 @@ class Cell(Receiver):
         self.failures = 0
         self.last_error: BaseException | None = None
         """Why it is down, or ended; None when it stopped by itself."""
+        self.last_message = ""
+        """Type and id of the message that it failed with."""
+        self.handled_when_seen = -1
+        """As `handled` was when passivation looked at it last."""
+        self.watches: list[Any] | None = None
+        """Replies of those who watch this agent."""
+        self.watching: dict[Address, Reply[Any]] | None = None
+        """Replies about the agents that this one watches."""
         self.stops_met = 0
         """Requests to stop in the mailbox that the stop of an earlier instance has met."""
         self.ticked = False
         """Whether a tick was handled since the last message: the next tick lets waiting mail go first."""
-        self.timers: list[PeriodicTimer] = []
-        self.children: list[Cell] = []
+        self.timers: set[Timer] | None = None
+        self.children: dict[Cell, None] | None = None
+        """In the order in which they were spawned; a dict, because each leaves at any time."""
         self.ending: Callable[[], None] | None = None
         """What is to be done once a stopping agent has neither tasks nor children."""
 
@@ -94,84 +107,111 @@ class Cell(Receiver):
 
     # -- turns -------------------------------------------------------------------------------------
 
-    def turn(self, limit: int) -> int:
-        """Handle up to `limit` messages; returns how many.
+    def turn(self, limit: int, until: float) -> int:
+        """Handle up to `limit` messages, none after `until`; returns how many.
 
         When it cannot go on (busy with a task, restarting, stopped) it stays marked as scheduled, and
         `resume` puts it back; that saves a useless turn for each message that comes meanwhile.
+
+        This is the hot path of the whole framework: hence its length, and the local names. The watchdog
+        reads `item` and `since` from its frame.
         """
-        if self.system:
-            self._run_system()
-        if self.state != RUNNING or self.running >= self.concurrency:
+        if self.state != RUNNING:
+            if self.state == PASSIVE:
+                self.node.passivation.wake(self)
             return 0
-        mail, cache, context, handling, actor = (
-            self.mail,
-            self.routes.cache,
-            self.context,
-            self.handling,
-            self.actor,
-        )
-        handled = 0
-        while mail and handled < limit:
-            try:
-                item = mail.popleft()
-            except IndexError:
-                break  # a sender has just dropped the oldest
-            handled += 1
-            handler = cache.get(type(item))
-            if handler is not None and not handler.is_async:
-                # The fast path: a bare message for a plain handler.
-                handling.envelope = None
+        if self.ticks and self.running < self.concurrency:
+            self._run_ticks()
+        mail, handled = self.mail, 0
+        stay = self.running < self.concurrency and self.state == RUNNING
+        if mail and stay:
+            meter, plain, actor = self.executor.meter, self.routes.plain, self.actor
+            run = (self.context or self.own_context()).run
+            since, slow_s, sample_at = meter.at, meter.slow_s, meter.left
+            end = len(mail)
+            if end > limit:
+                end = limit
+            while handled < end:
                 try:
-                    result = context.run(handler.function, actor, item)
-                except BaseException as error:  # noqa: BLE001 - a handler may raise anything
-                    self._raised(error, item, None, fatal=True)
+                    item = mail.popleft()
+                except IndexError:
+                    break  # a sender has just dropped the oldest
+                handled += 1
+                kind = type(item)
+                function = None
+                if kind is not Envelope:
+                    message = item[0] if kind is tuple else item
+                    function = plain.get(type(message))
+                if function is None:
+                    self._handle(item if kind is Envelope else opened(item))
+                    stay = self.running < self.concurrency and self.state == RUNNING
                 else:
-                    if result is None:
-                        continue
-                    if asyncio.iscoroutine(result):  # an `async def` behind a decorator
-                        self.start_task(result, None, self._then(item, None, fatal=True))
+                    # The fast path: a tell to a plain handler.
+                    self.envelope = item if kind is tuple else None
+                    try:
+                        result = run(function, actor, message)
+                    except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+                        self._raised(error, message, opened(item), fatal=True)
+                        stay = self.state == RUNNING
                     else:
-                        continue
-            else:
-                self._handle(item)
-            if self.state != RUNNING or self.running >= self.concurrency:
-                break
-        if handled:
+                        if result is not None and type(result) is CoroutineType:  # behind a decorator
+                            self._start_handler(result, message, opened(item), fatal=True)
+                            stay = self.running < self.concurrency
+                now = monotonic()
+                if now - since > slow_s or handled == sample_at:
+                    sample_at = handled + meter.handled(self, item, since, now - since)
+                since = now
+                if now >= until or not stay:
+                    break
+            meter.at, meter.left = since, sample_at - handled
+            self.handled += handled
             self.ticked = False
         if self.waiters:
             self._admit()
-        if self.state == RUNNING and self.running < self.concurrency:
-            if mail or self.waiters:
-                self.executor.schedule(self)
-            else:
-                self.scheduled = False
-                # What came between the look and the flag has scheduled nothing.
-                if (mail or self.system or self.waiters) and not self.scheduled:
-                    self.resume()
+        if not stay:
+            if self.state == RUNNING:
+                self.stalled = True
+        elif self.mail or self.waiters or self.ticks:
+            self.executor.schedule(self)
+        else:
+            self.scheduled = False
+            # What came between the look and the flag has scheduled nothing.
+            if (self.mail or self.ticks or self.waiters) and not self.scheduled:
+                self.resume()
         return handled
 
-    def _run_system(self) -> None:
-        for _ in range(len(self.system)):
-            item = self.system.popleft()
-            if callable(item):
-                item()
-            elif item.cancelled:
+    def _is_free(self) -> bool:
+        return self.state == RUNNING and self.running < self.concurrency
+
+    def _run_ticks(self) -> None:
+        ticks = self.ticks
+        assert ticks is not None
+        for _ in range(len(ticks)):
+            if self.ticked and self.mail:
+                return  # ticks that take longer than their period must not starve the mail
+            tick = ticks.popleft()
+            if tick.cancelled:
                 continue
-            elif self.ticked and self.mail:
-                self.system.append(item)  # ticks that take longer than their period must not starve the mail
-            elif self.state == RUNNING and self.running < self.concurrency:
-                item.pending = False
-                self.ticked = True
-                handler = item.handler
-                self._invoke(handler.function, handler.is_async, (self.actor,), None, TICK, fatal=True)
-            else:
-                self.system.append(item)  # a tick waits until the running handler has ended
+            tick.pending = False
+            self.ticked = True
+            self._invoke(tick.handler, (self.actor,), None, TICK)
+            if not self._is_free():
+                return
 
     # -- what the life of the agent decides ---------------------------------------------------------
 
     def send_on(self, item: Any) -> bool:
         return moving.send_on(self, item)
+
+    def add_timer(self, timer: Timer) -> None:
+        """A timer that ends with the instance."""
+        if self.timers is None:
+            self.timers = set()
+        self.timers.add(timer)
+
+    def expire(self) -> None:
+        """Time to see whether it is idle; on the loop thread."""
+        self.executor.call(self.node.passivation.look, self)
 
     def asked_to_stop(self) -> None:
         if self.stops_met:
@@ -181,16 +221,7 @@ class Cell(Receiver):
             self.node.life.stop(self, "stopped")
 
     def end_error(self) -> AgentDeadError:
-        error = self.last_error
-        if error is None:
-            return super().end_error()
-        times = "it failed" if self.failures == 1 else f"it failed {self.failures} times, last"
-        dead = AgentDeadError(
-            str(self.address),
-            f"{times} with {type(error).__name__}: {error}; see the log of node {self.node.name}",
-        )
-        dead.__cause__ = error
-        return dead
+        return super().end_error() if self.last_error is None else death_of(self, self.last_error)
 
     def task_ended(self) -> None:
         self.node.life.proceed(self)

@@ -27,7 +27,7 @@ def construct(cell: Cell) -> None:
     """Make the cell's instance in the calling thread; errors of the constructor pass through."""
     token = _CONSTRUCTING.set(cell)
     try:
-        actor: Any = cell.actor_class(*cell.args, **cell.kwargs)
+        actor: Any = cell.actor_class(*cell.args, **(cell.kwargs or {}))
     finally:
         _CONSTRUCTING.reset(token)
     if getattr(actor, "_cell", None) is not cell:

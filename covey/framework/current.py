@@ -5,40 +5,74 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from covey.framework.envelope import Envelope
+
 if TYPE_CHECKING:
-    from covey.framework.envelope import Envelope
+    from covey.framework.address import Address
     from covey.framework.receive import Receiver
 
-__all__ = ["CURRENT", "Handling"]
+__all__ = ["CURRENT", "Current", "Handling"]
 
 
-class Handling:
-    """The agent and the envelope that the running handler belongs to.
+class Current:
+    """The agent and the item of mail that the running handler belongs to.
 
-    A plain handler finds the one permanent `Handling` of its agent (its envelope is set before each
-    message); an `async def` handler has one of its own, because others may start before it ends.
+    For a plain handler this is its agent's cell itself (`envelope` is set before each message), which
+    costs nothing; an `async def` handler has a `Handling` of its own, because others may start before it
+    ends.
     """
 
-    __slots__ = ("cell", "envelope", "is_async", "open_spans")
+    __slots__ = ()
 
-    def __init__(self, cell: Receiver, envelope: Envelope | None = None, is_async: bool = False) -> None:
-        self.cell = cell
-        self.envelope = envelope
-        self.is_async = is_async
-        self.open_spans = 0
-        """Spans that the handler itself has opened now: they may have begun a trace."""
+    if TYPE_CHECKING:
+        cell: Receiver
+        envelope: Envelope | tuple[object, Address] | None
+        is_async: bool
+
+        @property
+        def open_spans(self) -> int:
+            """Spans that the handler itself has opened now: they may have begun a trace."""
+
+        @open_spans.setter
+        def open_spans(self, value: int) -> None: ...
 
     @property
     def deadline(self) -> float | None:
         """Deadline of the ask being handled, on the node's monotonic clock."""
         envelope = self.envelope
-        return None if envelope is None or envelope.reply is None else envelope.reply.deadline
+        if type(envelope) is not Envelope or envelope.reply is None:
+            return None
+        return envelope.reply.deadline
 
     @property
-    def chain(self) -> tuple[str, ...]:
+    def chain(self) -> tuple[Address, ...]:
         """Agents awaiting the ask being handled, outermost first."""
         envelope = self.envelope
-        return () if envelope is None or envelope.reply is None else envelope.reply.chain
+        if type(envelope) is not Envelope or envelope.reply is None:
+            return ()
+        return envelope.reply.chain
+
+    @property
+    def sender(self) -> Address | None:
+        """Who sent the message being handled, if it was an agent."""
+        envelope = self.envelope
+        if type(envelope) is Envelope:
+            return envelope.sender
+        return None if envelope is None else envelope[1]  # type: ignore[index]
 
 
-CURRENT: ContextVar[Handling | None] = ContextVar("covey_handling", default=None)
+class Handling(Current):
+    """The `Current` of one `async def` handler."""
+
+    __slots__ = ("cell", "envelope", "is_async", "open_spans")
+
+    def __init__(
+        self, cell: Receiver, envelope: Envelope | tuple[object, Address] | None = None, is_async: bool = True
+    ) -> None:
+        self.cell = cell
+        self.envelope = envelope
+        self.is_async = is_async
+        self.open_spans = 0
+
+
+CURRENT: ContextVar[Current | None] = ContextVar("covey_current", default=None)

@@ -11,17 +11,29 @@ import math
 import threading
 from typing import Protocol
 
-__all__ = ["TICK_S", "DeadlineWheel", "Expiring"]
+__all__ = ["TICK_S", "Bucket", "DeadlineWheel", "Expiring"]
 
 TICK_S = 0.005
+_TICKS_PER_S = 200.0
 
 
 class Expiring(Protocol):
     """What waits in a wheel."""
 
-    def expire(self) -> None:
+    def expire(self) -> object:
         """Its deadline has passed."""
         ...
+
+
+class Bucket(set[Expiring]):
+    """Who expires in one tick. `discard` it to wait no longer."""
+
+    __slots__ = ("expired",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expired = False
+        """Set before its members are expired: who joins later expires by itself."""
 
 
 class DeadlineWheel:
@@ -33,23 +45,32 @@ class DeadlineWheel:
     __slots__ = ("_buckets", "_heap", "_lock", "next_s")
 
     def __init__(self) -> None:
-        self._buckets: dict[int, set[Expiring]] = {}
+        self._buckets: dict[int, Bucket] = {}
         self._heap: list[int] = []
         # Re-entrant: a garbage collection inside may end an object that joins or leaves a bucket.
         self._lock = threading.RLock()
         self.next_s = math.inf
         """When the earliest bucket is due; infinity when nothing waits."""
 
-    def add(self, item: Expiring, deadline: float) -> set[Expiring]:
+    def add(self, item: Expiring, deadline: float) -> Bucket:
         """Let the item wait for its deadline; returns its bucket, which it leaves by `discard`."""
-        tick = int(deadline / TICK_S) + 1
+        tick = int(deadline * _TICKS_PER_S) + 1
+        # Without the lock: asks of one tick are many, and joining a set is atomic.
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._open(tick)
+        bucket.add(item)
+        if bucket.expired:
+            item.expire()  # the bucket was emptied between our look and our joining
+        return bucket
+
+    def _open(self, tick: int) -> Bucket:
         with self._lock:
             bucket = self._buckets.get(tick)
             if bucket is None:
-                bucket = self._buckets[tick] = set()
+                bucket = self._buckets[tick] = Bucket()
                 heapq.heappush(self._heap, tick)
                 self.next_s = self._heap[0] * TICK_S
-            bucket.add(item)
             return bucket
 
     def expire_until(self, now: float) -> int:
@@ -57,7 +78,7 @@ class DeadlineWheel:
         due: list[Expiring] = []
         with self._lock:
             while self._heap and self._heap[0] * TICK_S <= now:
-                due.extend(self._buckets.pop(heapq.heappop(self._heap)))
+                due.extend(_emptied(self._buckets.pop(heapq.heappop(self._heap))))
             self.next_s = self._heap[0] * TICK_S if self._heap else math.inf
         for item in due:
             item.expire()
@@ -66,7 +87,7 @@ class DeadlineWheel:
     def drain(self) -> list[Expiring]:
         """Take out all that wait: their owner ends and nobody will expire them."""
         with self._lock:
-            left = [item for bucket in self._buckets.values() for item in bucket.copy()]
+            left = [item for bucket in self._buckets.values() for item in _emptied(bucket)]
             self._buckets.clear()
             self._heap.clear()
             self.next_s = math.inf
@@ -75,3 +96,8 @@ class DeadlineWheel:
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._buckets.values()))
+
+
+def _emptied(bucket: Bucket) -> set[Expiring]:
+    bucket.expired = True
+    return bucket.copy()

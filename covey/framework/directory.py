@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from covey.framework import construction
 from covey.framework.address import Address, check_key
 from covey.framework.agent import Agent
 from covey.framework.cell import FAILED, STATES, STOPPED, Cell
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Directory"]
 
+DEATHS_KEPT = 1_000
+
 
 class Directory:
     """The live agents of a node and the kinds that may be placed on it; callable from any thread."""
@@ -34,6 +36,10 @@ class Directory:
         self._numbers = itertools.count(1)
         self._placed = PlacedGuardian(node)
         self._closed = False
+        self._passive: weakref.WeakValueDictionary[Address, Cell] = weakref.WeakValueDictionary()
+        """Placed agents without an instance whose cells somebody still holds."""
+        self._deaths: dict[Address, AgentDeadError] = {}
+        """Why the agents that failed last are not there any more, the oldest first."""
         self._released: set[Address] = set()
         """Where supervised agents ended for good: placement must not put another one in their place."""
         self.hosts: dict[str, type[Agent]] = {}
@@ -47,6 +53,11 @@ class Directory:
     def cells(self) -> tuple[Cell, ...]:
         """All live cells, the oldest first."""
         return tuple(self._cells.values())
+
+    @property
+    def all_cells(self) -> tuple[Cell, ...]:
+        """As `cells`, with those placed ones that are passive."""
+        return (*self._cells.values(), *self._passive.values())
 
     def add_host(self, cls: type[Agent]) -> None:
         """Let a kind be placed on this node.
@@ -84,6 +95,9 @@ class Directory:
             return cell
         if node_name or not activate or address.kind not in self.hosts:
             return None
+        passive = self._passive.get(address) if self._passive else None
+        if passive is not None and passive.state != STOPPED:
+            return passive
         if self._node.presence.locate(address, "") != self._node.name:
             return None
         return self.activate(address)
@@ -103,10 +117,13 @@ class Directory:
             cell = self._cells.get(address)
             if cell is not None and cell.state != STOPPED:
                 return cell
+            passive = self._passive.get(address)
+            if passive is not None and passive.state != STOPPED:
+                return passive
             # Its instance is made on its own executor; messages wait in the mailbox until then.
             cell = self._new_cell(cls, address, (), {}, None, self._placed, placed=True)
             self._cells[address] = cell
-        cell.post(lambda: self._node.life.start(cell))
+        cell.post(self._node.life.start, cell)
         return cell
 
     # -- coming and going --------------------------------------------------------------------------
@@ -144,16 +161,22 @@ class Directory:
                 raise AddressInUseError(str(address))
             cell = self._new_cell(cls, address, args, kwargs, parent, supervisor, placed=False)
             self._released.discard(address)
+            self._deaths.pop(address, None)
+            passive = self._passive.pop(address, None)
             self._cells[address] = cell
+        if passive is not None:
+            passive.post(self._node.life.finish, passive, "another agent was spawned at its address")
         try:
-            construction.construct(cell)
+            self._node.construct(cell)
             if parent is not None:
-                parent.children.append(cell)
+                if parent.children is None:
+                    parent.children = {}
+                parent.children[cell] = None
                 _check_parent(parent)  # again, now that its end would see the child
             if before_start is not None:
                 before_start(cell)
         except BaseException:
-            for child in reversed(tuple(cell.children)):
+            for child in reversed(tuple(cell.children or ())):
                 self._node.life.request_kill(child, "its parent could not be constructed")
             cell.state = STOPPED
             self.forget(cell)
@@ -161,7 +184,7 @@ class Directory:
             if isinstance(cell.executor, ThreadExecutor):
                 cell.executor.end()
             raise
-        cell.post(lambda: self._node.life.start(cell))
+        cell.post(self._node.life.start, cell)
         return cell
 
     def _new_cell(
@@ -207,13 +230,44 @@ class Directory:
         with self._lock:
             if self._cells.get(cell.address) is cell:
                 del self._cells[cell.address]
-        if cell.parent is not None and cell in cell.parent.children:
-            cell.parent.children.remove(cell)
+        if cell.parent is not None and cell.parent.children is not None:
+            cell.parent.children.pop(cell, None)
+
+    def let_go(self, cell: Cell) -> None:
+        """Keep a passive agent only as long as somebody holds a ref that knows it."""
+        with self._lock:
+            if self._cells.get(cell.address) is cell:
+                del self._cells[cell.address]
+                self._passive[cell.address] = cell
+
+    def revive(self, cell: Cell) -> bool:
+        """A passive agent is needed again; False when nothing starts here any more."""
+        with self._lock:
+            if self._closed:
+                return False
+            self._passive.pop(cell.address, None)
+            self._cells[cell.address] = cell
+            return True
+
+    def remember(self, cell: Cell) -> None:
+        """Why an agent that failed is not there any more, for those who ask for it later."""
+        with self._lock:
+            self._deaths[cell.address] = death = cell.end_error()
+            death.__cause__ = None  # its traceback would keep all that the handler had in hand
+            if len(self._deaths) > DEATHS_KEPT:
+                del self._deaths[next(iter(self._deaths))]
+
+    def death_at(self, address: Address) -> AgentDeadError | None:
+        """Why the agent that failed there is gone, if that is remembered."""
+        return self._deaths.get(address)
 
     def close(self) -> None:
         """No agent starts here any more."""
         with self._lock:
             self._closed = True
+            passive = list(self._passive.values())
+        for cell in passive:
+            cell.post(self._node.life.finish, cell, "the node stops")
 
 
 def _check_parent(parent: Cell) -> None:

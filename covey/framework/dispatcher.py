@@ -16,11 +16,14 @@ from contextvars import Context
 from time import monotonic
 from typing import Any, Protocol
 
+from covey.framework.clock import Clock, SystemClock
 from covey.framework.deadlines import DeadlineWheel
+from covey.framework.dispatch_loop import DispatchLoop
 from covey.framework.errors import CoveyError
+from covey.framework.meter import Meter
 from covey.framework.reply import LOOP_THREADS
 
-__all__ = ["Dispatcher", "Executor", "TaskHook", "Turning"]
+__all__ = ["BATCH", "BUDGET_S", "Dispatcher", "Executor", "Turning"]
 
 logger = logging.getLogger("covey.dispatcher")
 
@@ -29,38 +32,52 @@ BATCH = 64
 BUDGET_S = 0.005
 """How long a turn may take before the loop serves I/O."""
 
-TaskHook = Callable[["asyncio.Task[Any]"], None]
-
 
 class Turning(Protocol):
-    """What takes turns: the cell of an agent."""
+    """What takes turns: the cell of an agent, or a task that was answered."""
 
-    def turn(self, limit: int) -> int:
-        """Handle up to `limit` messages; returns how many."""
+    def turn(self, limit: int, until: float) -> int:
+        """Handle up to `limit` messages, and no further one after `until`; returns how many."""
         ...
 
 
 class Executor(Protocol):
     """Where a cell's turns run: the shared dispatcher, or a thread of its own."""
 
+    @property
+    def meter(self) -> Meter:
+        """What measures the messages that are handled there."""
+        ...
+
     def schedule(self, cell: Turning) -> None:
         """Run `cell.turn()` soon; from any thread."""
         ...
 
-    def start_task(
-        self, coroutine: Coroutine[Any, Any, Any], context: Context, started: TaskHook, done: TaskHook
-    ) -> None:
-        """Run a handler's coroutine as a task; called from within a turn."""
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Run a function between two turns, soon and in order of calls; from any thread."""
+        ...
+
+    def make_task(
+        self, coroutine: Coroutine[Any, Any, Any], context: Context
+    ) -> tuple[asyncio.Task[Any], Callable[[], object] | None]:
+        """A task for a handler's coroutine; `begin` starts it. Called from within a turn."""
+        ...
+
+    def begin(self, context: Context, step: Callable[[], object] | None) -> None:
+        """Start a task that was just made."""
         ...
 
 
 class Dispatcher:
     """An event loop in a thread of its own, with the ready queue of its agents."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock | None = None) -> None:
         self.name = name
-        self.loop = asyncio.new_event_loop()
+        clock = clock or SystemClock()
+        self.now = clock.monotonic
+        self.loop = clock.new_event_loop()
         self.wheel = DeadlineWheel()
+        self.meter = Meter()
         self.ident = 0
         self.handled = 0
         """Messages handled so far by the agents of the shared loop."""
@@ -85,14 +102,14 @@ class Dispatcher:
 
     def _run(self) -> None:
         self.ident = threading.get_ident()
-        LOOP_THREADS.add(self.ident)
+        LOOP_THREADS[self.ident] = self
         asyncio.set_event_loop(self.loop)
         self.loop.call_soon(self._started.set)
         try:
             self._serve()
             self._finish_tasks()
         finally:
-            LOOP_THREADS.discard(self.ident)
+            LOOP_THREADS.pop(self.ident, None)
             self.loop.close()
 
     def _serve(self) -> None:
@@ -149,8 +166,7 @@ class Dispatcher:
             self._arm()
 
     def _arm(self) -> None:
-        # One wake-up for any number of messages: the turn disarms before it looks, so that nothing that
-        # is appended after its look can miss a wake-up.
+        # One wake-up for any number of messages.
         self._armed = True
         if threading.get_ident() == self.ident:
             self.loop.call_soon(self._turn, context=self._base)
@@ -162,39 +178,52 @@ class Dispatcher:
                 raise  # a closed loop after close() is expected: what is left has been made dead letters
 
     def _turn(self) -> None:
-        self._armed = False
+        # It stays armed meanwhile: what agents send to each other in this turn wakes no loop. Disarmed
+        # before the last look, so that nothing which comes after it misses its wake-up.
         calls, ready = self._calls, self._ready
-        while calls:
-            function, args = calls.popleft()
-            try:
-                function(*args)
-            except Exception:
-                logger.exception("internal error in %s", function)
-        end = monotonic() + BUDGET_S
-        while ready:
-            cell = ready.popleft()
-            try:
-                self.handled += cell.turn(BATCH)
-            except Exception:
-                logger.exception("internal error in a turn of %r", cell)
-            if monotonic() >= end:
-                break
         try:
-            self.after_turn()
-        except Exception:
-            logger.exception("internal error at the end of a turn")
+            for _ in range(len(calls)):
+                function, args = calls.popleft()
+                try:
+                    function(*args)
+                except Exception:
+                    logger.exception("internal error in %s", function)
+            meter = self.meter
+            meter.at = monotonic()
+            end = meter.at + BUDGET_S
+            handled = 0
+            while ready:
+                cell = ready.popleft()
+                try:
+                    handled += cell.turn(BATCH, end)
+                except Exception:
+                    logger.exception("internal error in a turn of %r", cell)
+                    meter.at = monotonic()
+                if meter.at >= end:
+                    break
+            self.handled += handled
+            try:
+                self.after_turn()
+            except Exception:
+                logger.exception("internal error at the end of a turn")
+        finally:
+            self._armed = False
         if (ready or calls) and not self._armed:
             self._armed = True
             self.loop.call_soon(self._turn, context=self._base)
         if self.wheel.next_s < self._armed_for:
             self._arm_timer()
 
-    def start_task(
-        self, coroutine: Coroutine[Any, Any, Any], context: Context, started: TaskHook, done: TaskHook
-    ) -> None:
-        task = self.loop.create_task(coroutine, context=context)
-        started(task)
-        task.add_done_callback(done)
+    def make_task(
+        self, coroutine: Coroutine[Any, Any, Any], context: Context
+    ) -> tuple[asyncio.Task[Any], Callable[[], object] | None]:
+        if isinstance(self.loop, DispatchLoop):
+            return self.loop.make_task(coroutine, context)
+        return self.loop.create_task(coroutine, context=context), None
+
+    def begin(self, context: Context, step: Callable[[], object] | None) -> None:
+        if step is not None:
+            context.run(step)
 
     # -- deadlines ---------------------------------------------------------------------------------
 
@@ -207,7 +236,7 @@ class Dispatcher:
     def _expire(self) -> None:
         self._timer = None
         self._armed_for = float("inf")
-        self.wheel.expire_until(monotonic())
+        self.wheel.expire_until(self.now())
         if self.wheel.next_s < self._armed_for:
             self._arm_timer()
 

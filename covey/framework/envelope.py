@@ -1,7 +1,9 @@
 """What lies in a mailbox: a message with what came along with it.
 
-A bare message (any object that is not an `Envelope`) in a mailbox is a tell with nothing attached: no
-sender, no trace. Most tells from outside the swarm are such, and the fast path depends on it.
+An item of mail has one of three forms, from light to heavy, and the fast path depends on it:
+- a bare message (any object that is neither a `tuple` nor an `Envelope`): a tell with nothing attached;
+- a pair `(message, sender's address)`: a tell from an agent of the same node, untraced;
+- an `Envelope`: everything else.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from covey.framework.events import NO_CONTEXT
 if TYPE_CHECKING:
     from covey.framework.address import Address
 
-__all__ = ["Envelope", "ReplyPort"]
+__all__ = ["TICK", "Envelope", "ReplyPort", "message_of", "opened"]
 
 
 class ReplyPort(Protocol):
@@ -22,7 +24,7 @@ class ReplyPort(Protocol):
     deadline: float | None
     """On the node's monotonic clock; None waits for ever (Pykka's own asks)."""
 
-    chain: tuple[str, ...]
+    chain: tuple[Address, ...]
     """Addresses of the agents that are awaiting this answer, outermost first."""
 
     def done(self) -> bool:
@@ -67,3 +69,23 @@ class Envelope:
 
     def __repr__(self) -> str:
         return f"Envelope({self.message!r}, sender={self.sender}, ask={self.reply is not None})"
+
+
+TICK = Envelope(None)
+"""Stands for the tick of a timer: what a timer's method sends may begin a trace."""
+
+
+def opened(item: Any) -> Envelope:
+    """An item of mail as an envelope, whichever form it has."""
+    if type(item) is Envelope:
+        return item
+    if type(item) is tuple:
+        return Envelope(item[0], None, item[1])
+    return Envelope(item)
+
+
+def message_of(item: Any) -> Any:
+    """The message in an item of mail."""
+    if type(item) is Envelope:
+        return item.message
+    return item[0] if type(item) is tuple else item

@@ -93,10 +93,23 @@ class BlockingCallError(CoveyError, RuntimeError):
 class AgentDeadError(CoveyError, pykka.ActorDeadError):
     """The agent stopped before it could answer, or was never there."""
 
-    def __init__(self, target: str, reason: str = "it has stopped") -> None:
+    def __init__(
+        self,
+        target: str,
+        reason: str = "it has stopped",
+        *,
+        supervisor: str = "",
+        restarts: int = 0,
+        last_message: str = "",
+    ) -> None:
         super().__init__(f"{target} cannot answer: {reason}")
         self.target = target
         self.reason = reason
+        self.supervisor = supervisor
+        """Path of the supervisor of an agent that failed here; empty for none, or where it is not known."""
+        self.restarts = restarts
+        self.last_message = last_message
+        """Type and id of the message that it failed with."""
 
 
 class NoHostError(CoveyError, LookupError):

@@ -16,6 +16,7 @@ __all__ = [
     "NO_CONTEXT",
     "AgentEscalated",
     "AgentFailed",
+    "AgentPassivated",
     "AgentRestarted",
     "AgentStarted",
     "AgentStopped",
@@ -24,6 +25,7 @@ __all__ = [
     "Event",
     "EventSink",
     "HandledMessage",
+    "LoopHeld",
     "NodeJoined",
     "NodeLeft",
     "SpanHandle",
@@ -80,6 +82,14 @@ class AgentStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentPassivated:
+    """An idle agent gave its instance up; its next message makes a new one."""
+
+    address: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentEscalated:
     """A supervisor gave up on a child: more restarts than its intensity within its period."""
 
@@ -95,6 +105,21 @@ class DeadLettered:
     reason: str
     message_type: str
     context: bytes = NO_CONTEXT
+
+
+@dataclass(frozen=True, slots=True)
+class LoopHeld:
+    """A handler held the node's loop, and so all its other agents, for too long."""
+
+    address: str
+    node: str
+    handler: str
+    """Qualified name of the method."""
+    message_type: str
+    held_s: float
+    """Seconds so far; it may still run."""
+    stack: str
+    """Where it was, innermost call last; empty when it had ended by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +139,9 @@ Event = (
     | AgentRestarted
     | AgentStopped
     | AgentEscalated
+    | AgentPassivated
     | DeadLettered
+    | LoopHeld
     | NodeJoined
     | NodeLeft
 )
@@ -160,12 +187,16 @@ class EventSink(Protocol):
         """Take note of something that happened. Called on the loop thread: return at once."""
         ...
 
-    def outgoing(self, operation: str, target_kind: str, message_type: str) -> bytes:
+    def outgoing(self, operation: str, target_kind: str, message: object) -> bytes:
         """The trace context for a message that is being sent now, from the caller's current span.
 
         With no current span this is where a new trace may begin: head sampling decides, and a sampled
         root makes one PRODUCER span (so that the trace has its parent). `operation` is `tell` or `ask`.
         """
+        ...
+
+    def observe(self, kind: str, message_type: type, took_s: float, *, slow: bool) -> None:
+        """An agent of this kind has handled a message: one in 16 is told of, and every slow one."""
         ...
 
     def process(self, handled: HandledMessage) -> AbstractContextManager[SpanHandle]:

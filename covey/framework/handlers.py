@@ -129,6 +129,8 @@ class RouteTable:
     def __init__(self, cls: type) -> None:
         self.cls = cls
         self.cache: dict[type, Handler | None] = {}
+        self.plain: dict[type, Callable[..., Any]] = {}
+        """The functions of those handlers in `cache` that are no `async def`: for the fast path."""
         self.timers: tuple[Timer, ...] = ()
         self.subscriptions: tuple[Subscription, ...] = ()
         self._routes: dict[type, Handler] = {}
@@ -207,6 +209,8 @@ class RouteTable:
         bases = () if message_type.__module__ in _OWN_MESSAGES else message_type.__mro__
         handler = next((self._routes[base] for base in bases if base in self._routes), None)
         self.cache[message_type] = handler
+        if handler is not None and not handler.is_async:
+            self.plain[message_type] = handler.function
         return handler
 
     @property

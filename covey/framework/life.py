@@ -9,19 +9,21 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pykka
 
 from covey.framework.cell import Cell
+from covey.framework.death import report_of
+from covey.framework.envelope import TICK
 from covey.framework.errors import AgentDeadError
-from covey.framework.events import NO_CONTEXT, AgentFailed, AgentRestarted, AgentStarted, AgentStopped
+from covey.framework.events import NO_CONTEXT, AgentFailed, AgentRestarted, AgentStopped
 from covey.framework.receive import cancel_from_outside
-from covey.framework.state import FAILED, NEW, RUNNING, STARTING, STATES, STOPPED, STOPPING
+from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STATES, STOPPED, STOPPING
 from covey.framework.thread_executor import ThreadExecutor
 from covey.framework.timers import PeriodicTimer
+from covey.framework.watching import end_watches, notify_watches
 
 if TYPE_CHECKING:
     from covey.framework.envelope import Envelope
@@ -51,26 +53,26 @@ class Life:
         """Construct the instance if need be, run `on_start`, then handle messages."""
         if cell.state != NEW:
             return
-        self._bring_up(cell, lambda: self._node.emit(AgentStarted(str(cell.address), self._node.name)))
+        self._bring_up(cell, lambda: self._node.started(cell))
 
     def restart(self, cell: Cell, supervisor: str) -> None:
         """Put a fresh instance behind the address; the mailbox stays."""
         if cell.state != FAILED:
             return
-        if cell.children and monotonic() < cell.failed_at + CHILDREN_S:
+        if cell.children and self._node.now() < cell.failed_at + CHILDREN_S:
             # Their addresses have to be free for the new instance to start them again.
-            self._node.later(CHILDREN_POLL_S, lambda: cell.post(lambda: self.restart(cell, supervisor)))
+            self._node.later(CHILDREN_POLL_S, lambda: cell.post(self.restart, cell, supervisor))
             return
-        for child in tuple(cell.children):
+        for child in tuple(cell.children or ()):
             self.request_kill(child, "its parent restarts")
         cell.actor = None
         cell.restarts += 1
 
         def ready() -> None:
             if cell.last_error is None:  # it had stopped by itself
-                self._node.emit(AgentStarted(str(cell.address), self._node.name))
+                self._node.started(cell)
                 return
-            down_s = monotonic() - cell.failed_at
+            down_s = self._node.now() - cell.failed_at
             logger.info(
                 "%s restarted by %s after %.1f ms (restart %d)",
                 cell.address,
@@ -105,19 +107,24 @@ class Life:
                 self.fail(cell, error, None, None)
                 return
             cell.state = RUNNING
-            cell.timers = [
-                PeriodicTimer(cell, timer.handler, timer.period_s, self._node.dispatcher)
-                for timer in cell.routes.timers
-            ]
+            for timer in cell.routes.timers:
+                cell.add_timer(PeriodicTimer(cell, timer.handler, timer.period_s, self._node.dispatcher))
             announce()
+            self._node.passivation.watch(cell)
             cell.resume()
 
-        self._run_hook(cell, cell.actor.on_start, (), started)
+        if cell.actor_class.on_start is pykka.Actor.on_start:
+            started(None)
+        else:
+            self._run_hook(cell, cell.actor.on_start, (), started)
 
     # -- stop --------------------------------------------------------------------------------------
 
-    def stop(self, cell: Cell, reason: str) -> None:
-        """Stop once what runs now has ended: children first, then `on_stop`, then dead letters."""
+    def stop(self, cell: Cell, reason: str, then: Callable[[Cell], None] | None = None) -> None:
+        """Stop once what runs now has ended: children first, then `on_stop`, then dead letters.
+
+        `then` takes the place of the end.
+        """
         if cell.state in (STOPPING, STOPPED):
             if cell.state == STOPPED:
                 self.answer_stops(cell)
@@ -130,7 +137,9 @@ class Life:
             if error is not None:
                 logger.error("%s: on_stop raised", cell.address, exc_info=error)
             supervisor = cell.supervisor
-            if cell.state == STOPPING and supervisor is not None and supervisor.replaces(cell):
+            if then is not None:
+                then(cell)
+            elif cell.state == STOPPING and supervisor is not None and supervisor.replaces(cell):
                 self._step_down(cell, supervisor, reason)
             else:
                 self.finish(cell, reason)
@@ -138,6 +147,8 @@ class Life:
         def end() -> None:
             if actor is None:
                 self.finish(cell, reason)
+            elif cell.actor_class.on_stop is pykka.Actor.on_stop:
+                stopped(None)
             else:
                 self._run_hook(cell, actor.on_stop, (), stopped)
 
@@ -147,7 +158,7 @@ class Life:
     def _step_down(self, cell: Cell, supervisor: Guardian, reason: str) -> None:
         """The end of an instance that will be replaced: the address and the mail are kept."""
         cell.state = FAILED
-        cell.failed_at = monotonic()
+        cell.failed_at = self._node.now()
         cell.last_error = None
         cell.stops_met = cell.waiting_stops()
         self.answer_stops(cell)
@@ -167,22 +178,22 @@ class Life:
         """Stop an agent after its mail; at once if it has failed and waits for its restart."""
 
         def drain() -> None:
-            if cell.state == FAILED:
+            if cell.state in (FAILED, PASSIVE):
                 self.stop(cell, "the node stops")
             else:
                 cell.put_stop(None)
 
-        if cell.state == FAILED:
+        if cell.state in (FAILED, PASSIVE):
             cell.post(drain)
         else:
             drain()
 
     def request_kill(self, cell: Cell, reason: str) -> None:
         """Stop an agent without waiting for its handlers; from any thread."""
-        cell.post(lambda: self.kill(cell, reason))
+        cell.post(self.kill, cell, reason)
         if isinstance(cell.executor, ThreadExecutor):
             # Its thread comes to its system lane when the running handler has ended.
-            for task in list(cell.tasks):
+            for task in list(cell.tasks or ()):
                 cancel_from_outside(task)
 
     def kill(self, cell: Cell, reason: str) -> None:
@@ -201,6 +212,8 @@ class Life:
         self._node.forget(cell)
         cell.bury()
         self.answer_stops(cell)
+        notify_watches(cell, "stopped")
+        end_watches(cell)
         if isinstance(cell.executor, ThreadExecutor):
             cell.executor.end()
 
@@ -216,28 +229,34 @@ class Life:
         self._cancel_timers(cell)
         if cell.registered:
             pykka.ActorRegistry.unregister(cell.actor_ref)
+        if cell.last_error is not None:
+            self._node.directory.remember(cell)
         self._node.forget(cell)
         cell.bury()
         self.answer_stops(cell)
         cell.actor = None
-        self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
+        cell.context = None
+        notify_watches(cell, reason)
+        end_watches(cell)
+        if self._node.is_observed:
+            self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
         if cell.supervisor is not None:
             self._node.dispatcher.call(cell.supervisor.child_ended, cell)
         parent = cell.parent
         if parent is not None and parent.state == STOPPING:
-            parent.post(lambda: self.proceed(parent))
+            parent.post(self.proceed, parent)
         if isinstance(cell.executor, ThreadExecutor):
             cell.executor.end()
 
     def _stop_children(self, cell: Cell, reason: str) -> None:
-        for child in reversed(tuple(cell.children)):
+        for child in reversed(tuple(cell.children or ())):
             if child.state < STOPPING:
-                child.post(lambda child=child: self.stop(child, reason))  # type: ignore[misc]
+                child.post(self.stop, child, reason)
 
     def answer_stops(self, cell: Cell) -> None:
         """Tell those who asked it to stop that it has."""
-        ports, cell.stop_ports = cell.stop_ports, []
-        for port in ports:
+        ports, cell.stop_ports = cell.stop_ports, None
+        for port in ports or ():
             port.resolve(None)
 
     # -- failure -----------------------------------------------------------------------------------
@@ -247,18 +266,23 @@ class Life:
         stopping = cell.state == STOPPING
         actor = cell.actor
         cell.state = FAILED
-        cell.failed_at = monotonic()
+        cell.failed_at = self._node.now()
         cell.failures += 1
         cell.last_error = error
         cell.ending = None
         self._cancel_timers(cell)
         self._cancel_tasks(cell)
         self._stop_children(cell, "its parent failed")
-        name = "" if message is None else self._node.name_of(message)
-        if message is not None and (envelope is None or envelope.reply is None):
-            self._node.dead_letter(cell.address, envelope or message, "failed", repr(error))
-        context = cell.failed_context = NO_CONTEXT if envelope is None else envelope.context
-        self._report(cell, error, name)
+        name, context = "", NO_CONTEXT
+        cell.last_message = ""
+        if envelope is not None and envelope is not TICK:
+            name, context = self._node.name_of(message), envelope.context
+            envelope.message_id = envelope.message_id or self._node.new_message_id()
+            cell.last_message = f"{name} {envelope.message_id}"
+            if envelope.reply is None:
+                self._node.dead_letter(cell.address, envelope, "failed", repr(error))
+        cell.failed_context = context
+        self._report(cell, error)
         self._node.emit(AgentFailed(str(cell.address), self._node.name, error, name, cell.restarts, context))
 
         def decided(hook_error: BaseException | None) -> None:
@@ -271,30 +295,15 @@ class Life:
             self.answer_stops(cell)
             self._node.dispatcher.call(supervisor.child_down, cell, error)
 
-        if actor is None:
+        if actor is None or cell.actor_class.on_failure is pykka.Actor.on_failure:
             decided(None)
         else:
             self._run_hook(cell, actor.on_failure, (type(error), error, error.__traceback__), decided)
 
-    def _report(self, cell: Cell, error: BaseException, message_type: str) -> None:
-        supervisor = "none" if cell.supervisor is None else cell.supervisor.path
-        advice = (
-            "it stops: spawn it under a Supervisor to have it restarted"
-            if cell.supervisor is None
-            else "its supervisor decides"
-        )
+    def _report(self, cell: Cell, error: BaseException) -> None:
         logger.error(
-            "%s failed on node %s: %s: %s "
-            "(message: %s; supervisor: %s; restarts so far: %d; waiting: %d); %s",
-            cell.address,
-            self._node.name,
-            type(error).__name__,
-            error,
-            message_type or "none",
-            supervisor,
-            cell.restarts,
-            len(cell.mail),
-            advice,
+            "%s",
+            report_of(cell, error),
             exc_info=(type(error), error, _beyond_the_runtime(error)),
         )
 
@@ -307,28 +316,28 @@ class Life:
         args: tuple[Any, ...],
         then: Callable[[BaseException | None], None],
     ) -> None:
-        cell.handling.envelope = None
+        cell.envelope = None
         try:
-            result = cell.context.run(hook, *args)
+            result = (cell.context or cell.own_context()).run(hook, *args)
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             then(error)
             return
         if asyncio.iscoroutine(result):
-            cell.start_task(result, None, lambda _result, error: then(error))
+            cell.start_hook(result, then)
         else:
             then(None)
 
     def _cancel_tasks(self, cell: Cell) -> None:
         error = AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}")
-        for task, envelope in list(cell.tasks.items()):
+        for task, envelope in list((cell.tasks or {}).items()):
             if envelope is not None and envelope.reply is not None:
                 envelope.reply.fail(error)
             task.cancel()
 
     def _cancel_timers(self, cell: Cell) -> None:
-        for timer in cell.timers:
+        timers, cell.timers = cell.timers, None
+        for timer in timers or ():
             timer.cancel()
-        cell.timers = []
 
 
 def _beyond_the_runtime(error: BaseException) -> TracebackType | None:

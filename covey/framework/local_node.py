@@ -51,3 +51,18 @@ def node_of_swarm(swarm: str, name: str) -> Node:
             f"connect with Swarm.connect(..., name={swarm!r}) before you unpickle a ref"
         )
     return node
+
+
+def _leave_to_parent() -> None:
+    """In the child of a fork: threads do not survive it, so the nodes run on in the parent only."""
+    global _default, _lock
+    _lock = threading.Lock()
+    if _default is not None:
+        atexit.unregister(_default.stop)
+        _default = None
+    for node in list(_nodes.values()):
+        node.leave_to_parent()
+    _nodes.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

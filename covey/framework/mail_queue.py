@@ -1,4 +1,7 @@
-"""The mailbox at work: bounded, with its overflow policy, its system lane and those who wait for room.
+"""The mailbox at work: bounded, with its overflow policy and those who wait for room.
+
+An idle agent has no queues: an empty deque takes 600 bytes, and most of a million agents are idle. They
+are made at first use, and a made one stays.
 
 Everything here may be called from any thread. Three rules keep messages from being lost:
 a sender appends first and looks at `scheduled` then, a turn clears `scheduled` first and looks at the
@@ -8,13 +11,15 @@ later sees `STOPPED` and buries itself; who waits for room joins `waiters` first
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pykka.messages import _ActorStop
 
-from covey.framework.envelope import Envelope, ReplyPort
+from covey.framework.envelope import Envelope, ReplyPort, opened
 from covey.framework.errors import AgentDeadError, MailboxFullError
 from covey.framework.state import NEW, STOPPED
 
@@ -24,9 +29,20 @@ if TYPE_CHECKING:
     from covey.framework.dispatcher import Executor
     from covey.framework.errors import CoveyError
     from covey.framework.node import Node
-    from covey.framework.timers import PeriodicTimer
+    from covey.framework.timers import PeriodicTimer as Tick
 
 __all__ = ["MailQueue"]
+
+
+_MAKING = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _MAKING
+    _MAKING = threading.Lock()  # a thread of the parent may have held it at the fork
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 class MailQueue:
@@ -37,12 +53,15 @@ class MailQueue:
         "actor_class",
         "address",
         "capacity",
+        "dropped",
         "executor",
+        "handled",
         "mail",
         "node",
         "scheduled",
+        "stalled",
         "state",
-        "system",
+        "ticks",
         "waiters",
     )
 
@@ -53,13 +72,20 @@ class MailQueue:
         self.executor = executor
         self.capacity = actor_class.mailbox.capacity
         self.state = NEW
-        self.mail: deque[Any] = deque()
-        self.system: deque[Callable[[], None] | PeriodicTimer] = deque()
-        self.waiters: deque[Callable[[], None]] = deque()
+        self.mail: deque[Any] | None = None
+        self.ticks: deque[Tick] | None = None
+        """Timers that are due; they wait for no message."""
+        self.waiters: deque[Callable[[], None]] | None = None
         self.scheduled = True  # until it runs: its start is posted, and that schedules it
+        self.stalled = False
+        """Whether it took no further message because as many handlers run as may."""
+        self.handled = 0
+        """Messages handled so far."""
+        self.dropped = 0
+        """Messages that the overflow policy made dead letters of."""
 
-    def turn(self, limit: int) -> int:
-        """Handle up to `limit` messages; returns how many. Called by the executor only."""
+    def turn(self, limit: int, until: float) -> int:
+        """Handle up to `limit` messages, none after `until`; returns how many. For the executor only."""
         raise NotImplementedError
 
     def offer(self, item: Any) -> bool:
@@ -69,6 +95,8 @@ class MailQueue:
             MailboxFullError: it is full and the policy is `fail`.
         """
         mail = self.mail
+        if mail is None:
+            mail = self._queue("mail")
         if len(mail) >= self.capacity and not self._make_room(item):
             return self.actor_class.mailbox.overflow != "backpressure"
         mail.append(item)
@@ -79,28 +107,49 @@ class MailQueue:
             self.bury()  # it stopped between our look and our append
         return True
 
-    def put_stop(self, reply: ReplyPort | None) -> None:
-        """Let the agent stop after the mail that it has now."""
-        # Stop has room even in a full mailbox: it is what empties it.
-        self.mail.append(Envelope(_ActorStop(), reply))
+    def _queue(self, name: Literal["mail", "waiters"]) -> deque[Any]:
+        """Make a queue that is not there yet, once."""
+        with _MAKING:
+            queue: deque[Any] | None = getattr(self, name)
+            if queue is None:
+                queue = deque()
+                setattr(self, name, queue)
+            return queue
+
+    def put(self, item: Any) -> None:
+        """Put in what has room even in a full mailbox: requests to stop, `Terminated`, `after`."""
+        mail = self.mail
+        (self._queue("mail") if mail is None else mail).append(item)
         if self.state == STOPPED:
             self.bury()
         elif not self.scheduled:
             self.resume()
 
-    def post(self, item: Callable[[], None] | PeriodicTimer) -> None:
-        """Put something into the system lane, which no flood of messages delays."""
-        self.system.append(item)
-        self.executor.schedule(self)
+    def put_stop(self, reply: ReplyPort | None) -> None:
+        """Let the agent stop after the mail that it has now."""
+        self.put(Envelope(_ActorStop(), reply))
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Call a function in the agent's executor between two turns, whatever waits in the mailbox."""
+        self.executor.call(function, *args)
+
+    def post_tick(self, tick: Tick) -> None:
+        """Let a timer's method run, ahead of the mail; in the node's loop thread."""
+        if self.ticks is None:
+            self.ticks = deque()  # one thread posts ticks
+        self.ticks.append(tick)
+        if not self.scheduled:
+            self.resume()
 
     def resume(self) -> None:
         """Take turns again."""
+        self.stalled = False
         self.scheduled = True
         self.executor.schedule(self)
 
     def wait_for_room(self, waiter: Callable[[], None]) -> None:
         """Call the waiter when there may be room, after those who wait already."""
-        self.waiters.append(waiter)
+        (self._queue("waiters") if self.waiters is None else self.waiters).append(waiter)
         if self.state == STOPPED:
             self.bury()
         elif not self.scheduled:
@@ -116,7 +165,8 @@ class MailQueue:
 
     def discard(self, item: Any, reason: str, error: CoveyError | None = None) -> None:
         """Make a dead letter of an item; an asker gets the error."""
-        message, reply = (item.message, item.reply) if type(item) is Envelope else (item, None)
+        envelope = opened(item)
+        message, reply = envelope.message, envelope.reply
         if type(message) is _ActorStop:
             if reply is not None:
                 reply.resolve(None)
@@ -124,11 +174,11 @@ class MailQueue:
         detail = str(error or "")
         if reply is not None and not reply.fail(error or AgentDeadError(str(self.address), reason)):
             reason, detail = "expired", "its asker waits no longer"
-        self.node.dead_letter(self.address, item, reason, detail)
+        self.node.dead_letter(self.address, envelope, reason, detail)
 
     def waiting_stops(self) -> int:
         """How many requests to stop the mailbox holds."""
-        items = self.mail.copy()
+        items = () if self.mail is None else self.mail.copy()
         return sum(type(item) is Envelope and type(item.message) is _ActorStop for item in items)
 
     def end_error(self) -> AgentDeadError:
@@ -160,6 +210,7 @@ class MailQueue:
 
     def _make_room(self, item: Any) -> bool:
         overflow = self.actor_class.mailbox.overflow
+        assert self.mail is not None
         if overflow == "drop_oldest":
             try:
                 oldest = self.mail.popleft()
@@ -167,21 +218,26 @@ class MailQueue:
                 return True  # the agent has just drained it
             if type(oldest) is Envelope and type(oldest.message) is _ActorStop:
                 self.mail.appendleft(oldest)  # a stop is never dropped
-                self.discard(item, "dropped", self.full_error())
+                self._drop(item)
                 return False
-            self.discard(oldest, "dropped", self.full_error())
+            self._drop(oldest)
             return True
         if overflow == "drop_newest":
-            self.discard(item, "dropped", self.full_error())
+            self._drop(item)
         elif overflow == "fail":
             self.discard(item, "mailbox full", self.full_error())
             raise self.full_error()
         return False
 
+    def _drop(self, item: Any) -> None:
+        self.dropped += 1
+        self.discard(item, "dropped", self.full_error())
+
     def _admit(self) -> None:
         """Call as many waiters as there is room for; within a turn."""
         waiters = self.waiters
-        room = self.capacity - len(self.mail)
+        assert waiters is not None
+        room = self.capacity - len(self.mail or ())
         if room <= 0:
             return
         # While this stands in the queue nobody overtakes one who was called and has not offered yet.

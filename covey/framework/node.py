@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,11 +22,14 @@ from covey.framework.cluster.outbound import ENVELOPE_OVERHEAD_BYTES, Outbound
 from covey.framework.cluster.presence import JOIN_S, Presence
 from covey.framework.cluster.publishing import Publishing
 from covey.framework.directory import Directory
+from covey.framework.dispatch_loop import DispatchLoop
 from covey.framework.dispatcher import Dispatcher
 from covey.framework.errors import AgentDeadError, BlockingCallError, SwarmFailedError
-from covey.framework.events import AgentStarted, Attributes, Event, EventSink, SpanHandle
+from covey.framework.events import AgentStarted, Attributes, EventSink, SpanHandle
+from covey.framework.forked import as_forked
 from covey.framework.life import Life
 from covey.framework.messages import codec
+from covey.framework.passivation import Passivation
 from covey.framework.ref import AgentRef
 from covey.framework.reply import Reply
 from covey.framework.reports import Reports
@@ -34,8 +38,10 @@ from covey.framework.supervision.guardian import Guardian
 from covey.framework.supervision.supervisor import Supervisor
 from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
 from covey.framework.thread_executor import ThreadExecutor
+from covey.framework.watchdog import HOLD_S, Watchdog
 
 if TYPE_CHECKING:
+    from covey.framework.clock import Clock
     from covey.framework.transport import Transport
 
 __all__ = ["DEFAULT_ASK_TIMEOUT_S", "Node"]
@@ -69,6 +75,8 @@ class Node(Reports):
         listen_s: float = JOIN_S,
         sink: EventSink | None = None,
         ask_timeout_s: float = DEFAULT_ASK_TIMEOUT_S,
+        clock: Clock | None = None,
+        watchdog_s: float | None = HOLD_S,
     ) -> None:
         super().__init__(name, transport, sink)
         self.swarm = swarm
@@ -79,17 +87,25 @@ class Node(Reports):
         self.failure: SwarmFailedError | None = None
         self.ended = threading.Event()
         """Set when the node has stopped or its root supervisor gave up."""
-        self.dispatcher = Dispatcher(name)
+        self.dispatcher = Dispatcher(name, clock)
+        self.dispatcher.meter.feed(sink)
+        self.now = self.dispatcher.now
+        """Seconds on this node's clock: deadlines, timers, restart windows."""
         self.life = Life(self)
+        self.passivation = Passivation(self)
         self.directory = Directory(self, hosts, host_anything=host_anything)
         self.presence = Presence(self, weight, listen_s)
         self.outbound = Outbound(self)
         self.inbound = Inbound(self)
         self.publishing = Publishing(self)
         self._guardians: list[SupervisorGuardian] = []
-        self.on_event(self._note_started)
+        self._watchdog_s = watchdog_s
+        self._watchdog: Watchdog | None = None
+        self._numbers = itertools.count(1)
         self.dispatcher.after_turn = self._flush
         self._handled_by_threads = 0
+        self.forked = False
+        """Whether this process is a fork of the one that runs the node."""
         self._stopping = False
         self._closed = False
         self._lock = threading.Lock()
@@ -104,14 +120,23 @@ class Node(Reports):
             AddressInUseError: a node of this name is in the swarm.
         """
         self.dispatcher.start()
+        self._start_watchdog()
         try:
             asyncio.run_coroutine_threadsafe(self._join(), self.dispatcher.loop).result(30)
         except BaseException:
             self._stopping = True
             asyncio.run_coroutine_threadsafe(self._close_transport(), self.dispatcher.loop).result(5)
-            self.dispatcher.close()
+            self._end_threads()
             self.ended.set()
             raise
+
+    def _start_watchdog(self) -> None:
+        loop, hold_s = self.dispatcher.loop, self._watchdog_s
+        if hold_s is None or not isinstance(loop, DispatchLoop):
+            return
+        self._watchdog = Watchdog(self.name, self.dispatcher.ident, loop.selector, hold_s, self.emit)
+        self.dispatcher.meter.report_late(hold_s, self._watchdog.late)
+        self._watchdog.start()
 
     async def _join(self) -> None:
         if self._transport is None:
@@ -147,7 +172,7 @@ class Node(Reports):
     def _close(self, threads: list[ThreadExecutor]) -> None:
         for cell in self.directory.cells:  # only those whose thread or loop is held up
             self.life.abandon(cell)
-        self.dispatcher.close()
+        self._end_threads()
         end = monotonic() + THREAD_JOIN_S
         for thread in threads:
             if not thread.join(max(0.0, end - monotonic())):
@@ -155,6 +180,11 @@ class Node(Reports):
         self._closed = True
         self._fail_pending()
         self.ended.set()
+
+    def _end_threads(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.close()
+        self.dispatcher.close()
 
     def _fail_pending(self) -> None:
         for item in self.dispatcher.wheel.drain():
@@ -203,6 +233,14 @@ class Node(Reports):
         if self.failure is None:
             self.failure = failure
         self.ended.set()
+
+    def leave_to_parent(self) -> None:
+        """In the child of a fork: every use raises from now on, and stopping does nothing."""
+        for cell in self.directory.all_cells:
+            cell.state = STOPPED  # refs look into the directory again
+        self.forked = True
+        self._stopping = self._closed = True
+        self.directory = self.publishing = self.presence = as_forked(self.name)
 
     @property
     def stopping(self) -> bool:
@@ -256,9 +294,16 @@ class Node(Reports):
         if cell is None or cell.supervisor is None:
             self.presence.unregister([str(address)])
 
-    def _note_started(self, event: Event) -> None:
-        if isinstance(event, AgentStarted):
-            self.publishing.agent_started(event.address)
+    def started(self, cell: Cell) -> None:
+        """An agent began to run."""
+        if cell.routes.subscriptions:
+            self.publishing.agent_started(cell)
+        if self.is_observed:
+            self.emit(AgentStarted(str(cell.address), self.name))
+
+    def new_message_id(self) -> str:
+        """A name for a message of this node that a report needs."""
+        return f"{self.name}-local-{next(self._numbers)}"
 
     def ref_of(self, cell: Cell) -> AgentRef:
         """A ref to a live agent of this node."""
@@ -277,7 +322,7 @@ class Node(Reports):
 
     def request_stop(self, cell: Cell) -> None:
         """Stop an agent ahead of what is in its mailbox."""
-        cell.post(lambda: self.life.stop(cell, "stopped"))
+        cell.post(self.life.stop, cell, "stopped")
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every agent of the swarm that subscribes to the topic."""
@@ -288,8 +333,12 @@ class Node(Reports):
 
     def construct(self, cell: Cell) -> None:
         """Make the instance of a cell, in the cell's executor."""
-        # In its own context: variables that the constructor sets stay with the agent.
-        cell.context.run(construction.construct, cell)
+        # In its own context: variables that the constructor sets stay with the agent. Most set none, and
+        # an agent that has handled nothing yet then needs no context.
+        context = cell.own_context()
+        context.run(construction.construct, cell)
+        if len(context) == 1 and cell.context is context:
+            cell.context = None
 
     def forget(self, cell: Cell) -> None:
         """A cell has stopped."""
@@ -302,10 +351,12 @@ class Node(Reports):
     def expect(self, reply: Reply[Any], deadline: float) -> None:
         """Resolve the reply with a timeout at its deadline."""
         if not reply.done():
-            bucket = reply._bucket = self.dispatcher.wheel.add(reply, deadline)
+            dispatcher = self.dispatcher
+            bucket = reply._bucket = dispatcher.wheel.add(reply, deadline)
             if reply.done():  # answered before it knew its bucket
                 bucket.discard(reply)
-            self.dispatcher.check_deadlines()
+            if dispatcher.wheel.next_s < dispatcher._armed_for:
+                dispatcher.check_deadlines()
             if self._closed:
                 self._fail_pending()  # no loop will expire it
 

@@ -13,6 +13,7 @@ from covey.framework.envelope import Envelope
 if TYPE_CHECKING:
     import pykka
 
+    from covey.framework.address import Address
     from covey.framework.cell import Cell
 
 __all__ = ["FuturePort", "Inbox", "StopFlag"]
@@ -29,7 +30,7 @@ class FuturePort:
         self._future = future
         self._claim = [True]  # popped by whoever resolves: list.pop is atomic
         self.deadline: float | None = None
-        self.chain: tuple[str, ...] = ()
+        self.chain: tuple[Address, ...] = ()
 
     def done(self) -> bool:
         return not self._claim
@@ -67,7 +68,9 @@ class Inbox:
     def put(self, envelope: Any, /) -> None:
         """Put one of Pykka's envelopes; waits for room as `AgentRef.tell` does."""
         reply_to = envelope.reply_to
-        item = envelope.message if reply_to is None else Envelope(envelope.message, FuturePort(reply_to))
+        message = envelope.message
+        bare = reply_to is None and not isinstance(message, tuple | Envelope)
+        item = message if bare else Envelope(message, None if reply_to is None else FuturePort(reply_to))
         cell = self._cell
         if cell.waiters or not cell.offer(item):
             send_or_wait(cell, item, PUT_TIMEOUT_S, cell.wait_for_room)

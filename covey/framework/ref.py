@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from covey.framework.address import Address
 from covey.framework.backpressure import DONE, send_or_wait
-from covey.framework.cell import STOPPED, TICK, Cell
+from covey.framework.cell import STOPPED, Cell
 from covey.framework.current import CURRENT
-from covey.framework.envelope import Envelope
+from covey.framework.envelope import TICK, Envelope
 from covey.framework.errors import AskCycleError, BlockingCallError, ConfigurationError, CoveyError
 from covey.framework.events import is_sampled
 from covey.framework.reply import Reply
+from covey.framework.watching import Terminated, watch_here, watch_of
 
 if TYPE_CHECKING:
-    from covey.framework.current import Handling
+    from covey.framework.current import Current
     from covey.framework.node import Node
 
 __all__ = ["MAX_CHAIN", "AgentRef"]
@@ -70,15 +70,27 @@ class AgentRef:
             PayloadTooLargeError: it is larger than the transport carries.
             MailboxFullError: the mailbox is full and its policy or a plain handler cannot wait.
         """
-        cell = self._cell
+        node, cell, current = self._node, self._cell, CURRENT.get()
         if cell is None or cell.state == STOPPED:
-            cell = self._cell = self._node.directory.find(self._address, self._node_name)
-        current = CURRENT.get()
-        node = self._node
-        bare = current is None and node.sink is None
-        item = message if bare else self._envelope(message, None, current)
+            cell = self._cell = node.directory.find(self._address, self._node_name)
+        kind = type(message)
+        item: Any = message
+        if kind is tuple or kind is Envelope or node.sink is not None or cell is None:
+            item = self._item(message, kind, current, local=cell is not None)
+        elif current is not None:
+            item = (message, current.cell.address)
         if cell is None:
             return node.outbound.tell(self._address, self._node_name, item)
+        # `Cell.offer` written out for the usual case: the call costs a third of the whole tell.
+        mail = cell.mail
+        if mail is not None and len(mail) < cell.capacity and not cell.waiters:
+            mail.append(item)
+            if not cell.scheduled:
+                cell.scheduled = True
+                cell.executor.schedule(cell)
+            elif cell.state == STOPPED:
+                cell.bury()
+            return DONE
         # Who waits for room already is not overtaken: order is kept per sender.
         if not cell.waiters and cell.offer(item):
             return DONE
@@ -96,7 +108,7 @@ class AgentRef:
         """
         node = self._node
         current = CURRENT.get()
-        now = monotonic()
+        now = node.now()
         timeout_s = node.ask_timeout_s if timeout is None else timeout
         if not 0 <= timeout_s <= MAX_TIMEOUT_S:
             raise ConfigurationError(
@@ -104,25 +116,54 @@ class AgentRef:
                 "every ask has a deadline"
             )
         deadline = now + timeout_s
-        chain: tuple[str, ...] = ()
+        address = self._address
+        chain: tuple[Address, ...] = ()
         if current is not None:
             inherited = current.deadline
             if inherited is not None and inherited < deadline:
                 deadline, timeout_s = inherited, max(0.0, inherited - now)
             chain = _chain(current)
-        reply: Reply[Any] = Reply(str(self._address), deadline, timeout_s, chain, type(message).__name__)
-        if chain and reply.target in chain:
-            reply.fail(AskCycleError((*chain[chain.index(reply.target) :], reply.target)))
+        reply: Reply[Any] = Reply(address, deadline, timeout_s, chain, type(message), node.now)
+        if address in chain:
+            path = (*chain[chain.index(address) :], address)
+            reply.fail(AskCycleError(tuple(map(str, path))))
             return reply
         cell = self._cell
         if cell is None or cell.state == STOPPED:
-            cell = self._cell = node.directory.find(self._address, self._node_name)
-        envelope = self._envelope(message, reply, current)
+            cell = self._cell = node.directory.find(address, self._node_name)
+        sender = None if current is None else current.cell.address
+        envelope = Envelope(message, reply, sender)
+        if node.sink is not None:
+            self._trace(envelope, current)
         if cell is None:
-            node.outbound.ask(self._address, self._node_name, envelope, reply)
+            node.outbound.ask(address, self._node_name, envelope, reply)
         else:
+            reply._on_cancel = cell.cancel
             self._ask_here(cell, envelope, reply)
         node.expect(reply, deadline)
+        return reply
+
+    def watch(self) -> Reply[Terminated]:
+        """Learn of the agent's end: the reply resolves with a `Terminated` once it has ended for good.
+
+        Within an agent's handler the `Terminated` comes as a message to that agent too, once, ahead of no
+        other mail; an agent watches another once at a time, and no longer than it lives itself. Restarts,
+        moves and passivation are no end (a watched agent is not passivated). One that is not alive is
+        reported at once; one whose node is lost as soon as that is known. `cancel()` on the reply ends the
+        watch. The reply has no deadline.
+        """
+        node, current = self._node, CURRENT.get()
+        watcher = None if current is None else cast("Cell", current.cell)
+        reply, is_new = watch_of(watcher, self._address)
+        if not is_new:
+            return reply
+        cell = node.directory.find(self._address, self._node_name, activate=False)
+        if cell is not None and cell.state != STOPPED:
+            watch_here(cell, reply)
+        elif not node.outbound.watch(self._address, self._node_name, reply):
+            death = node.directory.death_at(self._address)
+            reason = "it is not alive" if death is None else death.reason
+            reply.resolve(Terminated(address=self.address, reason=reason))
         return reply
 
     def stop(self) -> Reply[None]:
@@ -132,9 +173,10 @@ class AgentRef:
         the reply fails at once with `BlockingCallError`, and the agent stops all the same.
         """
         cell = self._node.directory.find(self._address, self._node_name, activate=False)
-        deadline = monotonic() + self._node.ask_timeout_s
-        reply: Reply[None] = Reply(str(self._address), deadline, self._node.ask_timeout_s, (), "stop")
-        if _waits_here(reply.target):
+        node = self._node
+        deadline = node.now() + node.ask_timeout_s
+        reply: Reply[None] = Reply(self._address, deadline, node.ask_timeout_s, (), "stop", node.now)
+        if _waits_here(self._address):
             reply.fail(
                 BlockingCallError(
                     f"{reply.target} stops once its handlers have ended, and one of them would wait here for "
@@ -152,7 +194,6 @@ class AgentRef:
         return reply
 
     def _ask_here(self, cell: Cell, envelope: Envelope, reply: Reply[Any]) -> None:
-        reply._on_cancel = lambda: cell.cancel(envelope)
         try:
             if not cell.waiters and cell.offer(envelope):
                 return
@@ -162,7 +203,7 @@ class AgentRef:
 
     def _ask_when_room(self, cell: Cell, envelope: Envelope, reply: Reply[Any]) -> None:
         """Offer again whenever there is room; the reply's deadline ends it. Bounded like the mailbox."""
-        if len(cell.waiters) >= cell.actor_class.mailbox.capacity:
+        if len(cell.waiters or ()) >= cell.actor_class.mailbox.capacity:
             cell.refuse(envelope, cell.full_error())
             return
 
@@ -170,18 +211,30 @@ class AgentRef:
             if reply.done():
                 cell.refuse(envelope, cell.full_error())
             elif not cell.offer(envelope):
+                assert cell.waiters is not None  # it has stood in it
                 cell.waiters.appendleft(offer)
 
         cell.wait_for_room(offer)
 
-    def _envelope(self, message: Any, reply: Reply[Any] | None, current: Handling | None) -> Envelope:
+    def _item(self, message: Any, kind: type, current: Current | None, *, local: bool) -> Any:
+        """What a tell puts into the mailbox where it may be traced, leaves the node, or looks like mail."""
         sender = None if current is None else current.cell.address
-        sink = self._node.sink
-        if sink is None or (current is not None and not may_trace(current)):
-            return Envelope(message, reply, sender)
-        operation = "tell" if reply is None else "ask"
-        context = sink.outgoing(operation, self._address.kind, self._node.name_of(message))
-        return Envelope(message, reply, sender, context, monotonic() if context else 0.0)
+        envelope = Envelope(message, None, sender)
+        if self._node.sink is not None:
+            self._trace(envelope, current)
+        if not local or envelope.context or kind is tuple or kind is Envelope:
+            return envelope
+        return message if sender is None else (message, sender)
+
+    def _trace(self, envelope: Envelope, current: Current | None) -> None:
+        """Give an envelope its trace context, if it belongs to a trace or begins one."""
+        if current is None or may_trace(current):
+            operation = "tell" if envelope.reply is None else "ask"
+            sink = self._node.sink
+            assert sink is not None
+            envelope.context = context = sink.outgoing(operation, self._address.kind, envelope.message)
+            if context:
+                envelope.put_at = self._node.now()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AgentRef) and other._identity == self._identity
@@ -202,20 +255,20 @@ class AgentRef:
         return _restore, (self._node.swarm, self._node.name, str(self._address), self._node_name)
 
 
-def may_trace(current: Handling) -> bool:
+def may_trace(current: Current) -> bool:
     """Whether what a handler sends can be part of a trace: the decision falls at the root, once.
 
     Without this test every hop of an unsampled conversation would draw again.
     """
     if current.open_spans:
         return True
-    if current.cell.actor_class.trace == "off":
-        return False
     envelope = current.envelope
-    return envelope is not None and (envelope is TICK or is_sampled(envelope.context))
+    if type(envelope) is not Envelope or current.cell.actor_class.trace == "off":
+        return False
+    return envelope is TICK or is_sampled(envelope.context)
 
 
-def _chain(current: Handling) -> tuple[str, ...]:
+def _chain(current: Current) -> tuple[Address, ...]:
     """Agents that wait when the agent being run waits: those before it, and itself if it has no free slot."""
     cell = current.cell
     agent_class = cell.actor_class
@@ -228,16 +281,16 @@ def _chain(current: Handling) -> tuple[str, ...]:
     chain = current.chain
     if agent_class.reentrant or free:
         return chain
-    return (*chain, str(cell.address))[-MAX_CHAIN:]
+    return (*chain, cell.address)[-MAX_CHAIN:]
 
 
-def _waits_here(address: str) -> bool:
+def _waits_here(address: Address) -> bool:
     """Whether a handler of the agent runs here, or waits for the one that runs here."""
     current = CURRENT.get()
     if current is None:
         return False
     can_wait = current.is_async or current.cell.actor_class.dispatcher == "thread"
-    return can_wait and address in (*current.chain, str(current.cell.address))
+    return can_wait and address in (*current.chain, current.cell.address)
 
 
 def _restore(swarm: str, via: str, address: str, node_name: str) -> AgentRef:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-import time
 from collections.abc import Callable, Generator
+from contextvars import Context
+from threading import get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from covey.framework.errors import AskCancelledError, AskTimeoutError, BlockingCallError
 
 if TYPE_CHECKING:
-    from covey.framework.deadlines import Expiring
+    from covey.framework.address import Address
+    from covey.framework.deadlines import Bucket
+    from covey.framework.dispatcher import Dispatcher
 
 __all__ = ["LOOP_THREADS", "Reply", "finished"]
 
@@ -23,8 +28,8 @@ _PENDING, _VALUE, _ERROR = 0, 1, 2
 # memory. Re-entrant, because a garbage collection inside may resolve another reply.
 _LOCK = threading.RLock()
 
-LOOP_THREADS: set[int] = set()
-"""Identifiers of the threads that run a node's loop: blocking one of them would stop its agents."""
+LOOP_THREADS: dict[int, Dispatcher] = {}
+"""The dispatchers by the threads that run their loops: blocking one of them would stop its agents."""
 
 
 class Reply(Generic[T]):
@@ -38,35 +43,48 @@ class Reply(Generic[T]):
 
     __slots__ = (
         "_bucket",
+        "_now",
         "_on_cancel",
         "_result",
         "_state",
+        "_target",
         "_timeout_s",
+        "_type",
         "_waiters",
         "chain",
         "deadline",
-        "message_type",
-        "target",
     )
 
     def __init__(
         self,
-        target: str = "",
+        target: Address | str = "",
         deadline: float | None = None,
         timeout_s: float = 0.0,
-        chain: tuple[str, ...] = (),
-        message_type: str = "",
+        chain: tuple[Address, ...] = (),
+        message_type: type | str = "",
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self._state = _PENDING
         self._result: Any = None
-        self._waiters: list[Callable[[], None]] | None = None
-        self._bucket: set[Expiring] | None = None
-        self._on_cancel: Callable[[], None] | None = None
+        self._waiters: Callable[[], object] | list[Callable[[], object]] | None = None
+        self._bucket: Bucket | None = None
+        self._on_cancel: Callable[[Reply[Any]], object] | None = None
         self._timeout_s = timeout_s
-        self.target = target
+        self._target = target
+        self._type = message_type
+        self._now = now
         self.deadline = deadline
         self.chain = chain
-        self.message_type = message_type
+
+    @property
+    def target(self) -> str:
+        """Address of the agent that was asked."""
+        return str(self._target)
+
+    @property
+    def message_type(self) -> str:
+        """Name of the type of what it was asked."""
+        return self._type.__name__ if isinstance(self._type, type) else self._type
 
     def __repr__(self) -> str:
         state = ("pending", "answered", "failed")[self._state]
@@ -93,12 +111,16 @@ class Reply(Generic[T]):
         if not self._settle(_ERROR, AskCancelledError(self.target)):
             return False
         if on_cancel is not None:
-            on_cancel()
+            on_cancel(self)
         return True
 
     def expire(self) -> None:
         """The deadline has passed."""
         self._settle(_ERROR, AskTimeoutError(self.target, self._timeout_s, self.message_type))
+
+    def error(self) -> BaseException | None:
+        """The error that it resolved with; None while it is pending, and for an answer."""
+        return self._result if self._state == _ERROR else None
 
     def get(self, timeout: float | None = None) -> T:
         """Block until the answer is there and return it, at most `timeout` seconds.
@@ -114,29 +136,39 @@ class Reply(Generic[T]):
             raise self._result
         return cast("T", self._result)
 
-    def add_done_callback(self, callback: Callable[[], None]) -> None:
+    def add_done_callback(self, callback: Callable[[], object]) -> None:
         """Call `callback()` once it has resolved, in the resolving thread, or now if it has."""
         with _LOCK:
             if self._state == _PENDING:
-                if self._waiters is None:
-                    self._waiters = []
-                self._waiters.append(callback)
+                waiters = self._waiters
+                if waiters is None:
+                    self._waiters = callback
+                elif type(waiters) is list:
+                    waiters.append(callback)
+                else:
+                    self._waiters = [cast("Callable[[], object]", waiters), callback]
                 return
         callback()
 
     def __await__(self) -> Generator[Any, None, T]:
         if self._state == _PENDING:
-            loop = asyncio.get_running_loop()
-            future: asyncio.Future[None] = loop.create_future()
-            self.add_done_callback(lambda: _wake(loop, future))
-            try:
-                yield from future
-            except asyncio.CancelledError:
-                self.cancel()
-                raise
+            dispatcher = LOOP_THREADS.get(get_ident())
+            if dispatcher is not None:
+                yield _Parked(self, dispatcher)
+            else:
+                yield from self._wait_in(asyncio.get_running_loop())
         if self._state == _ERROR:
             raise self._result
         return cast("T", self._result)
+
+    def _wait_in(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
+        future: asyncio.Future[None] = loop.create_future()
+        self.add_done_callback(lambda: _wake(loop, future))
+        try:
+            yield from future
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
 
     def _settle(self, state: int, result: Any) -> bool:
         with _LOCK:
@@ -144,19 +176,22 @@ class Reply(Generic[T]):
                 return False
             self._result = result
             self._state = state
-            self._on_cancel = None  # it knows the envelope, which knows this reply: no cycle may stay
-            waiters, self._waiters = self._waiters, None
+            waiters = self._waiters
+        self._waiters = self._on_cancel = None  # they know this reply: no cycle may stay
         bucket = self._bucket
         if bucket is not None:
             bucket.discard(self)
             self._bucket = None
         if waiters is not None:
-            for waiter in waiters:
-                waiter()
+            if type(waiters) is list:
+                for waiter in waiters:
+                    waiter()
+            else:
+                waiters()  # type: ignore[operator]
         return True
 
     def _block(self, timeout: float | None) -> None:
-        if threading.get_ident() in LOOP_THREADS:
+        if get_ident() in LOOP_THREADS:
             raise BlockingCallError(
                 f"get() on a node's own thread would stop every agent on it, the one that should answer "
                 f"included: await the reply from {self.target} in an async handler, or set "
@@ -165,7 +200,7 @@ class Reply(Generic[T]):
         gate = threading.Lock()
         gate.acquire()
         self.add_done_callback(gate.release)
-        left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        left = None if self.deadline is None else max(0.0, self.deadline - self._now())
         # 10 ms of grace: normally the node's wheel expires the ask; this is for a loop that is held up.
         waits = [t for t in (timeout, None if left is None else left + 0.01) if t is not None]
         if gate.acquire(timeout=min(waits) if waits else -1):
@@ -175,14 +210,54 @@ class Reply(Generic[T]):
         elif self._forget_waiter(gate.release):
             raise AskTimeoutError(self.target, timeout or 0.0, self.message_type, still_pending=True)
 
-    def _forget_waiter(self, callback: Callable[[], None]) -> bool:
+    def _forget_waiter(self, callback: Callable[[], object]) -> bool:
         """Call it no more; False when it has resolved meanwhile."""
         with _LOCK:
             if self._state != _PENDING:
                 return False
-            if self._waiters is not None and callback in self._waiters:
+            if type(self._waiters) is list:
                 self._waiters.remove(callback)
+            else:
+                self._waiters = None
             return True
+
+
+class _Parked:
+    """What a task on a dispatcher's loop waits for: asyncio's future protocol, as much as a task uses.
+
+    A future would wake its task in the next round of the loop. This takes a turn like an agent instead,
+    mostly in the same turn of the dispatcher that answered.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_dispatcher", "_reply")
+
+    def __init__(self, reply: Reply[Any], dispatcher: Dispatcher) -> None:
+        self._asyncio_future_blocking = True
+        self._reply = reply
+        self._dispatcher = dispatcher
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._dispatcher.loop
+
+    def add_done_callback(self, callback: Callable[[_Parked], object], *, context: Context) -> None:
+        self._callback = callback
+        self._context = context
+        self._reply.add_done_callback(self)
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the protocol's signature
+        self._reply.cancel()
+        return False  # the task throws CancelledError when it is woken, which the reply's end does
+
+    def result(self) -> None:
+        """The task takes the result from the reply."""
+
+    def __call__(self) -> None:
+        self._dispatcher.schedule(self)
+
+    def turn(self, limit: int, until: float) -> int:  # noqa: ARG002 - one step, whatever the limit
+        self._context.run(self._callback, self)
+        self._dispatcher.meter.at = monotonic()
+        return 0
 
 
 def _wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
@@ -205,3 +280,13 @@ def finished(value: Any = None) -> Reply[Any]:
     reply: Reply[Any] = Reply()
     reply.resolve(value)
     return reply
+
+
+def _forget_threads() -> None:
+    """In the child of a fork: no loop thread is left, and one of them may have held the lock."""
+    global _LOCK
+    _LOCK = threading.RLock()
+    LOOP_THREADS.clear()
+
+
+os.register_at_fork(after_in_child=_forget_threads)

@@ -31,6 +31,11 @@ class Reports(Link):
         self.dead_letters = DeadLetters()
         self._listeners: list[Callable[[Event], None]] = []
 
+    @property
+    def is_observed(self) -> bool:
+        """Whether anybody would hear of an event: most of them are not even made otherwise."""
+        return self.sink is not None or bool(self._listeners)
+
     def on_event(self, listener: Callable[[Event], None]) -> None:
         """Call the listener with every event of this node, in the thread where it happens; be quick."""
         self._listeners.append(listener)

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextvars import Context
+from time import monotonic
 from typing import Any
 
-from covey.framework.dispatcher import BATCH, TaskHook, Turning
+from covey.framework.dispatcher import BATCH, BUDGET_S, Turning
+from covey.framework.meter import Meter
 
 __all__ = ["ThreadExecutor"]
 
@@ -27,10 +29,13 @@ class ThreadExecutor:
     def __init__(self, name: str) -> None:
         self.name = name
         self._wakes: deque[Turning] = deque()
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._gate = threading.Semaphore(0)
         self._runner: asyncio.Runner | None = None
         self._ended = False
+        self._waiting = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.meter = Meter()
         self.handled = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -39,18 +44,23 @@ class ThreadExecutor:
         self._wakes.append(cell)
         self._gate.release()
 
-    def start_task(
-        self, coroutine: Coroutine[Any, Any, Any], context: Context, started: TaskHook, done: TaskHook
-    ) -> None:
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        self._calls.append((function, args))
+        self._gate.release()
+
+    def make_task(
+        self, coroutine: Coroutine[Any, Any, Any], context: Context
+    ) -> tuple[asyncio.Task[Any], Callable[[], object] | None]:
         if self._runner is None:
             self._runner = asyncio.Runner()
-        loop = self._runner.get_loop()
-        task = loop.create_task(coroutine, context=context)
-        started(task)
-        task.add_done_callback(done)
+        task = self._runner.get_loop().create_task(coroutine, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # A hook that follows on a task (`on_failure`) starts while the loop still runs, and is run by it.
+        return task, None
+
+    def begin(self, context: Context, step: Callable[[], object] | None) -> None:  # noqa: ARG002
+        assert self._runner is not None
+        loop = self._runner.get_loop()
         while self._tasks and not loop.is_running():
             try:
                 # The wait ends with the tasks; their own deadlines are the asks', or the handlers' affair.
@@ -69,14 +79,31 @@ class ThreadExecutor:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do now."""
+        return self._waiting and not self._wakes and not self._calls
+
     def _run(self) -> None:
-        while not self._ended:
-            self._gate.acquire()  # woken by every schedule() and by end()
-            while self._wakes:
-                cell = self._wakes.popleft()
-                try:
-                    self.handled += cell.turn(BATCH)
-                except Exception:
-                    logger.exception("internal error in a turn of %r", cell)
+        while not self._ended or self._calls:
+            self._waiting = True
+            self._gate.acquire()  # woken by every schedule(), call() and end()
+            self._waiting = False
+            while self._calls or self._wakes:
+                if self._calls:
+                    function, args = self._calls.popleft()
+                    self._guarded(function, *args)
+                else:
+                    self._guarded(self._take_turn, self._wakes.popleft())
         if self._runner is not None:
             self._runner.close()
+
+    def _take_turn(self, cell: Turning) -> None:
+        self.meter.at = monotonic()
+        self.handled += cell.turn(BATCH, self.meter.at + BUDGET_S)
+
+    def _guarded(self, function: Callable[..., object], *args: Any) -> None:
+        try:
+            function(*args)
+        except Exception:
+            logger.exception("internal error in %s", function)

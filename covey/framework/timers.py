@@ -1,17 +1,16 @@
-"""Periodic timers of agents: `@every`."""
+"""Timers of agents: `@every`, which ticks, and `after`, which sends a message once."""
 
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
     from covey.framework.dispatcher import Dispatcher
     from covey.framework.handlers import Handler
 
-__all__ = ["PeriodicTimer", "next_tick"]
+__all__ = ["DelayedTell", "PeriodicTimer", "Timer", "next_tick"]
 
 
 def next_tick(first: float, period_s: float, now: float) -> float:
@@ -45,7 +44,7 @@ class PeriodicTimer:
         self._dispatcher = dispatcher
         self._handle: asyncio.TimerHandle | None = None
         self._due = float("-inf")
-        self._first = monotonic() + period_s
+        self._first = dispatcher.now() + period_s
         self.handler = handler
         self.period_s = period_s
         self.pending = False
@@ -66,11 +65,59 @@ class PeriodicTimer:
     def _arm(self) -> None:
         if not self.cancelled:
             # A loop may fire a hair early: the tick after that is still the next one.
-            self._due = next_tick(self._first, self.period_s, max(monotonic(), self._due))
+            self._due = next_tick(self._first, self.period_s, max(self._dispatcher.now(), self._due))
             self._handle = self._dispatcher.loop.call_at(self._due, self._fire)
 
     def _fire(self) -> None:
         self._arm()
         if not self.pending:
             self.pending = True
-            self._cell.post(self)
+            self._cell.post_tick(self)
+
+
+class DelayedTell:
+    """A message that an agent sends to itself later: what `Agent.after` returns."""
+
+    __slots__ = ("_cell", "_due", "_handle", "_item", "_state")
+
+    def __init__(self, cell: Cell, delay_s: float, item: Any) -> None:
+        self._cell = cell
+        self._item = item
+        self._handle: asyncio.TimerHandle | None = None
+        self._state: Literal["waiting", "sent", "cancelled"] = "waiting"
+        dispatcher = cell.node.dispatcher
+        self._due = dispatcher.now() + delay_s
+        if dispatcher.here:
+            self._arm()
+        else:
+            dispatcher.call(self._arm)
+
+    def __repr__(self) -> str:
+        return f"<message of {self._cell.address} to itself: {self._state}>"
+
+    def cancel(self) -> None:
+        """Do not send the message, unless it was sent; from any thread."""
+        if self._state == "waiting":
+            self._state = "cancelled"
+            self._cell.node.dispatcher.call(self._disarm)
+
+    def _arm(self) -> None:
+        if self._state == "waiting":
+            self._handle = self._cell.node.dispatcher.loop.call_at(self._due, self._fire)
+
+    def _disarm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        if self._cell.timers is not None:
+            self._cell.timers.discard(self)
+
+    def _fire(self) -> None:
+        if self._state != "waiting":
+            return
+        self._state = "sent"
+        if self._cell.timers is not None:
+            self._cell.timers.discard(self)
+        self._cell.put(self._item)
+
+
+Timer = PeriodicTimer | DelayedTell

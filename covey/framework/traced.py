@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.events import HandledMessage, is_sampled
@@ -26,7 +25,7 @@ def handled_message(cell: Receiver, envelope: Envelope) -> HandledMessage | None
         message_id=envelope.message_id,
         sender="" if envelope.sender is None else str(envelope.sender),
         context=envelope.context,
-        wait_s=max(0.0, monotonic() - envelope.put_at) if envelope.put_at else 0.0,
+        wait_s=max(0.0, cell.node.now() - envelope.put_at) if envelope.put_at else 0.0,
         remote=bool(envelope.remote),
         is_ask=envelope.reply is not None,
     )

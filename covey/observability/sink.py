@@ -21,10 +21,12 @@ from covey.framework.events import (
     HandledMessage,
     SpanHandle,
 )
+from covey.framework.messages import codec
 from covey.observability import names
 from covey.observability.context import SAMPLED, pack, unpack
 from covey.observability.open_span import NO_SPAN, OpenSpan, record_outcome, report
 from covey.observability.providers import Providers
+from covey.observability.recent import RecentMessages
 
 __all__ = ["OtelSink"]
 
@@ -56,8 +58,10 @@ class OtelSink:
         self._system = system
         self._clock = clock or SystemClock()
         self._draw = draw
+        self.recent = RecentMessages()
+        """What was handled last, and how long it took, by kind."""
 
-    def outgoing(self, operation: str, target_kind: str, message_type: str) -> bytes:
+    def outgoing(self, operation: str, target_kind: str, message: object) -> bytes:
         """The current span's context, a new sampled root's, or `b""`; see `EventSink.outgoing`.
 
         A current span that is not sampled decides for what it sends as well.
@@ -70,10 +74,14 @@ class OtelSink:
                     return _packed(found)
             if self._draw() >= self.ratio:
                 return NO_CONTEXT
-            return self._new_root(operation, target_kind, message_type)
+            return self._new_root(operation, target_kind, codec.type_name(message))
         except Exception as error:  # noqa: BLE001 - tracing never breaks a send
             report("outgoing", error)
             return NO_CONTEXT
+
+    def observe(self, kind: str, message_type: type, took_s: float, *, slow: bool) -> None:
+        """One handled message: into its kind's histogram and among the recent ones."""
+        self.recent.add(kind, message_type, took_s, slow=slow)
 
     def process(self, handled: HandledMessage) -> AbstractContextManager[SpanHandle]:
         """A CONSUMER span `process <kind>` under the message's span; nothing if that is not sampled."""

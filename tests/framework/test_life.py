@@ -21,6 +21,7 @@ from covey import (
     handles,
 )
 from covey.framework.events import AgentFailed, AgentStarted, AgentStopped
+from covey.framework.state import STOPPING
 from tests.framework.waiting import eventually
 
 
@@ -251,7 +252,7 @@ def test_stopping_while_on_start_still_runs_waits_for_it(swarm: Swarm) -> None:
     assert began.wait(5)
     cell: Any = swarm._running.directory.find(ref._address)
     swarm._running.request_stop(cell)
-    eventually(lambda: cell.state == 4)
+    eventually(lambda: cell.state == STOPPING)
     swarm._running.dispatcher.call(gate.set)
     eventually(lambda: log == ["start", "stop"])
 
@@ -465,7 +466,7 @@ def test_a_thread_agent_may_block_while_the_loop_goes_on(swarm: Swarm) -> None:
         ({"dispatcher": "process"}, "choose 'loop' or 'thread'"),
         ({"trace": "maybe"}, "choose 'off' or 'sampled'"),
         ({"durable": True}, "not available yet"),
-        ({"idle_after_s": 5.0}, "not available yet"),
+        ({"idle_after_s": 0}, "give seconds, at least 0.01"),
         ({"handler_deadline_s": 1.0}, "not available yet"),
         ({"concurrency": 0}, "at least 1"),
         ({"concurrency": 2, "dispatcher": "thread"}, "needs dispatcher = 'loop'"),

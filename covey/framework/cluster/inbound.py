@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -12,7 +11,7 @@ from google.protobuf.message import DecodeError
 from covey.framework.address import Address
 from covey.framework.cluster.failures import unpack_failure
 from covey.framework.cluster.inbound_ask import InboundAsk
-from covey.framework.cluster.outbound import STOP_TYPE
+from covey.framework.cluster.outbound import STOP_TYPE, WATCH_TYPE
 from covey.framework.cluster.packing import Header, PassedOn
 from covey.framework.cluster.parking import Parking
 from covey.framework.cluster.refusals import absent, dead_letter_reason
@@ -21,6 +20,7 @@ from covey.framework.errors import AskCycleError, CoveyError, MailboxFullError, 
 from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.framework.proto.envelope_pb2 import Frame
+from covey.framework.watching import Terminated, watch_here
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
@@ -47,7 +47,7 @@ class Inbound:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._asks: dict[tuple[str, int], tuple[InboundAsk, Cell, Envelope]] = {}
+        self._asks: dict[tuple[str, int], tuple[InboundAsk, Cell]] = {}
         self._parking = Parking(node)
 
     @property
@@ -115,6 +115,9 @@ class Inbound:
                 return False
             self._stop(peer, wire, address)
             return True
+        if type_name == WATCH_TYPE:
+            self._watch(peer, wire, address)
+            return True
         cell = self._node.directory.find(address, self._node.name if wire.bound else "")
         if cell is None:
             if not wire.bound:
@@ -152,29 +155,43 @@ class Inbound:
             None,
             _parse_address(sender) if sender else None,
             context,
-            monotonic() if context else 0.0,
+            self._node.now() if context else 0.0,
         )
         envelope.remote = peer.name
         if asked:
-            envelope.reply = self._port(peer, wire, cell, envelope)
+            envelope.reply = self._port(peer, wire, cell)
         if context:
             envelope.message_id = f"{peer.name}-{wire.message_id}"
         return envelope
 
-    def _port(self, peer: Peer, wire: WireEnvelope, cell: Cell, envelope: Envelope) -> InboundAsk:
-        chain = tuple(wire.chain)
-        if wire.target in chain and not cell.actor_class.reentrant:
-            raise AskCycleError((*chain[chain.index(wire.target) :], wire.target))
+    def _watch(self, peer: Peer, wire: WireEnvelope, address: Address) -> None:
+        port = self._unregistered_port(peer, wire)
+        cell = self._node.directory.find(address, activate=False)
+        if cell is None:
+            port.resolve(Terminated(address=wire.target, reason="it is not alive"))
+            return
+        self._register(port, cell)
+        watch_here(cell, port)
+
+    def _port(self, peer: Peer, wire: WireEnvelope, cell: Cell) -> InboundAsk:
+        chain = tuple(map(_parse_address, wire.chain))
+        if cell.address in chain and not cell.actor_class.reentrant:
+            raise AskCycleError(tuple(map(str, (*chain[chain.index(cell.address) :], cell.address))))
         port = self._unregistered_port(peer, wire, chain)
-        key = (port.asker, port.message_id)
-        port.on_settled = lambda: self._asks.pop(key, None)
-        self._asks[key] = (port, cell, envelope)
+        self._register(port, cell)
         return port
 
-    def _unregistered_port(self, peer: Peer, wire: WireEnvelope, chain: tuple[str, ...] = ()) -> InboundAsk:
+    def _register(self, port: InboundAsk, cell: Cell) -> None:
+        key = (port.asker, port.message_id)
+        port.on_settled = lambda: self._asks.pop(key, None)
+        self._asks[key] = (port, cell)
+
+    def _unregistered_port(
+        self, peer: Peer, wire: WireEnvelope, chain: tuple[Address, ...] = ()
+    ) -> InboundAsk:
         # The answer goes to the node that asked, also when another one passed the ask on.
         asker = peer if wire.reply_to in ("", peer.name) else self._node.outbound.peer(wire.reply_to)
-        deadline = monotonic() + wire.remaining_ms / 1e3 if wire.remaining_ms else None
+        deadline = self._node.now() + wire.remaining_ms / 1e3 if wire.remaining_ms else None
         return InboundAsk(asker, wire.message_id, wire.target, deadline, chain, self._node.max_payload_bytes)
 
     def _stop(self, peer: Peer, wire: WireEnvelope, address: Address) -> None:
@@ -200,9 +217,9 @@ class Inbound:
         if kind == _CANCEL:
             entry = self._asks.get((peer.name, wire.message_id))
             if entry is not None:
-                port, cell, envelope = entry
+                port, cell = entry
                 port.drop()
-                cell.cancel(envelope)
+                cell.cancel(port)
             return
         if kind not in (_REPLY, _FAILURE):
             self._bad("envelope", data, f"an envelope of the unknown kind {kind}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from covey.framework.address import Address
 from covey.framework.cluster.failures import pack_failure
 from covey.framework.cluster.packing import pack_answer
 from covey.framework.cluster.peer import Peer
@@ -37,7 +38,7 @@ class InboundAsk:
         message_id: int,
         target: str,
         deadline: float | None,
-        chain: tuple[str, ...],
+        chain: tuple[Address, ...],
         limit_bytes: int,
     ) -> None:
         self._peer = peer

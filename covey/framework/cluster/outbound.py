@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from covey.framework.node import Node
     from covey.framework.reply import Reply
 
-__all__ = ["ENVELOPE_OVERHEAD_BYTES", "STOP_TYPE", "Outbound"]
+__all__ = ["ENVELOPE_OVERHEAD_BYTES", "STOP_TYPE", "WATCH_TYPE", "Outbound"]
 
 logger = logging.getLogger("covey.node")
 
 STOP_TYPE = "covey.v1.Stop"
 """Type name of the system message that stops an agent on another node; it has no payload."""
+
+WATCH_TYPE = "covey.v1.Watch"
+"""Type name of the system message that asks to be told of an agent's end; it has no payload."""
 
 ENVELOPE_OVERHEAD_BYTES = 32 * 1024
 """Room in a frame for everything but the payload: a chain of 64 addresses of up to 321 bytes, and more."""
@@ -140,6 +143,18 @@ class Outbound:
             peer.enlist(order)
         return True
 
+    def watch(self, address: Address, node_name: str, reply: Reply[Any]) -> bool:
+        """Learn of the end of an agent of another node; False when it is of no other."""
+        route = self._find_route(address, node_name)
+        if route is None:
+            return False
+        message_id = self._pending.new_id()
+        peer = route.peer
+        data = pack_answer(WireEnvelope.ASK, message_id, type=WATCH_TYPE, target=str(address))
+        self._await_answer(reply, message_id, peer.name)
+        peer.send_urgent(data, WATCH_TYPE)
+        return True
+
     def encode(self, message: Any) -> tuple[str, bytes]:
         """Type name and payload of a message that may leave this node."""
         type_name, payload = codec.encode(message)
@@ -185,6 +200,9 @@ class Outbound:
             return AgentDeadError(str(address), why)
         if node_name and node_name != self._node.name:
             return AgentDeadError(str(address), f"its node {node_name} is gone")
+        death = self._node.directory.death_at(address)
+        if death is not None:
+            return death
         if node_name or address.kind in placement.hosted or self._node.knows(address):
             return AgentDeadError(str(address), "it has stopped, or never was")
         return NoHostError(address.kind, placement.names, placement.hosted)

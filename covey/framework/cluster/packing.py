@@ -8,7 +8,6 @@ it, and of its payload. That costs a third of filling and serializing a protobuf
 from __future__ import annotations
 
 from functools import lru_cache
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.envelope import Envelope
@@ -134,13 +133,13 @@ def pack_ask(
     header: Header, envelope: Envelope, reply: Reply[Any], message_id: int, reply_to: str, payload: bytes
 ) -> bytes:
     """An ask: as a tell, with its number, its remaining time and who waits for it."""
-    remaining_s = 0.0 if reply.deadline is None else reply.deadline - monotonic()
+    remaining_s = 0.0 if reply.deadline is None else reply.deadline - reply._now()
     question = WireEnvelope(
         kind=WireEnvelope.ASK,
         message_id=message_id,
         reply_to=reply_to,
         remaining_ms=min(max(1, round(remaining_s * 1e3)), 0xFFFFFFFF),
-        chain=reply.chain,
+        chain=map(str, reply.chain),
     )
     return question.SerializeToString() + pack_tell(header, envelope, payload)
 

@@ -54,9 +54,9 @@ class Parking:
         self._parked[address].append((_Call(function), size_bytes, peer))
 
     def _wait(self, cell: Cell, address: Address) -> None:
-        cell.waiters.append(lambda: self._node.dispatcher.call(self._unpark, address))
+        cell.wait_for_room(lambda: self._node.dispatcher.call(self._unpark, address))
         # Room may have come between the refused offer and this wait, and nobody would call.
-        if len(cell.mail) < cell.actor_class.mailbox.capacity:
+        if len(cell.mail or ()) < cell.actor_class.mailbox.capacity:
             self._node.dispatcher.call(self._unpark, address)
 
     def _unpark(self, address: Address) -> None:

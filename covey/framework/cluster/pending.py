@@ -36,7 +36,7 @@ class PendingReplies:
             self._pending.pop(message_id, None)
 
         reply.add_done_callback(settled)
-        reply._on_cancel = cancel
+        reply._on_cancel = lambda _reply: cancel()
 
     def get(self, message_id: int) -> Reply[Any] | None:
         """The reply that waits for this answer; None when it waits no longer."""

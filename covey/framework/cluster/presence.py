@@ -8,7 +8,6 @@ import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import replace
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from covey.framework.address import Address
@@ -48,7 +47,7 @@ class Presence:
         self._locator = Locator(self._members.placement())
         self._deaf = False
         self._timer: asyncio.TimerHandle | None = None
-        self._last_beat = monotonic()
+        self._last_beat = self._node.now()
         self._refused = False
         self._joined = asyncio.Event()
 
@@ -164,7 +163,7 @@ class Presence:
             if known is None or known.incarnation != hello.incarnation:
                 # Not in yet: it may be refused, and must not be taken for a live node that restarted.
                 return
-        self._apply(self._members.heard(peer, monotonic()))
+        self._apply(self._members.heard(peer, self._node.now()))
         self.registration.compare(hello)
 
     def heard_registry(self, part: Registry) -> None:
@@ -172,7 +171,7 @@ class Presence:
         known = self._members.get(part.node)
         if self.registration.heard(part) and known is not None and known.incarnation == part.incarnation:
             registered = self.registration.of(part.node, part.incarnation)
-            self._apply(self._members.heard(replace(known, registered=registered), monotonic()))
+            self._apply(self._members.heard(replace(known, registered=registered), self._node.now()))
 
     def _tell_registry(self) -> None:
         if self._joined.is_set() and not self._deaf:
@@ -194,7 +193,7 @@ class Presence:
         """The link to the server came back: everybody was silent only because we were deaf."""
         self._deaf = not up
         if up:
-            self._members.forgive(monotonic())
+            self._members.forgive(self._node.now())
             self._node.publishing.node_joined()  # what was told on the way down may be lost
             if self._joined.is_set():
                 self._tell_registry()
@@ -202,7 +201,7 @@ class Presence:
 
     def _beat(self) -> None:
         self._timer = self._node.dispatcher.loop.call_later(BEACON_S, self._beat)
-        now = monotonic()
+        now = self._node.now()
         if now - self._last_beat > 4 * BEACON_S:
             self._members.forgive(now)  # our own loop was held up: the beacons wait in the socket
         self._last_beat = now

@@ -53,11 +53,8 @@ class Publishing:
         self._foreign: dict[tuple[str, str], SchemaChangedError] = {}
         """By node and type: what means something else there than here."""
 
-    def agent_started(self, address: str) -> None:
+    def agent_started(self, cell: Cell) -> None:
         """An agent began to run: remember its subscriptions."""
-        cell = self._node.directory.find(Address.parse(address), activate=False)
-        if cell is None:
-            return
         patterns: dict[str, list[Subscription]] = {}
         for subscription in cell.routes.subscriptions:
             patterns.setdefault(subscription.pattern, []).append(subscription)
@@ -91,7 +88,7 @@ class Publishing:
         sender = None if current is None else current.cell.address
         context = b""
         if self._node.sink is not None and (current is None or may_trace(current)):
-            context = self._node.sink.outgoing("publish", topic, self._node.name_of(message))
+            context = self._node.sink.outgoing("publish", topic, message)
         self._deliver(topic, Envelope(message, None, sender, context))
         if wire is not None:
             wire.sender = "" if sender is None else str(sender)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from covey.framework.cell import Cell
@@ -41,18 +40,18 @@ class PlacedGuardian:
         return False  # its next message activates it
 
     def child_down(self, cell: Cell, error: BaseException | None) -> None:
-        now = monotonic()
+        now = self._node.now()
         history = None
         if not self._node.stopping:
             history = add_restart(self._histories.get(cell, ()), now, INTENSITY, PERIOD_S)
             if history is None:
                 self._give_up(cell, error)
         if history is None:
-            cell.post(lambda: self._node.life.finish(cell, f"failed: {error!r}"))
+            cell.post(self._node.life.finish, cell, f"failed: {error!r}")
             return
         self._histories[cell] = history
         wait_s = self._streaks.setdefault(cell, Streak()).next(now, self.backoff)
-        self._node.later(wait_s, lambda: cell.post(lambda: self._node.life.restart(cell, self.path)))
+        self._node.later(wait_s, lambda: cell.post(self._node.life.restart, cell, self.path))
 
     def _give_up(self, cell: Cell, error: BaseException | None) -> None:
         logger.error(

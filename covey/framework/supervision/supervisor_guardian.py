@@ -6,7 +6,6 @@ Everything runs on the node's loop thread, but for `start`, `replaces` and `reti
 from __future__ import annotations
 
 import logging
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from covey.framework.cell import Cell
@@ -87,7 +86,7 @@ class SupervisorGuardian:
         for inner in reversed(self._inner):
             inner.stop(reason)
         for cell in reversed(tuple(self._cells)):
-            cell.post(lambda cell=cell: self._node.life.stop(cell, reason))  # type: ignore[misc]
+            cell.post(self._node.life.stop, cell, reason)
         cells = tuple(self._cells)
         if cells:
             self._node.later(SHUTDOWN_S, lambda: self._kill(cells, reason))
@@ -110,7 +109,7 @@ class SupervisorGuardian:
         child = self._cells.get(cell)
         if child is None or self._stopping or child.restart == "temporary":
             reason = "stopped" if error is None else f"failed: {error!r}"
-            cell.post(lambda: self._node.life.finish(cell, reason))
+            cell.post(self._node.life.finish, cell, reason)
             return
         if not self._may_restart():
             self._escalate(
@@ -119,8 +118,8 @@ class SupervisorGuardian:
             )
             return
         streak = self._streaks.setdefault(str(cell.address), Streak())
-        wait_s = streak.next(monotonic(), self.spec.backoff)
-        self._node.later(wait_s, lambda: cell.post(lambda: self._node.life.restart(cell, self.path)))
+        wait_s = streak.next(self._node.now(), self.spec.backoff)
+        self._node.later(wait_s, lambda: cell.post(self._node.life.restart, cell, self.path))
 
     def child_ended(self, cell: Cell) -> None:
         if self._cells.pop(cell, None) is not None and not self._stopping:
@@ -151,7 +150,7 @@ class SupervisorGuardian:
         return self.spec.addresses()
 
     def _may_restart(self) -> bool:
-        history = add_restart(self._history, monotonic(), self.spec.intensity, self.spec.period_s)
+        history = add_restart(self._history, self._node.now(), self.spec.intensity, self.spec.period_s)
         if history is None:
             return False
         self._history = history

@@ -1,0 +1,50 @@
+"""What is said of an agent that failed: who, under whom, why, how often, with what, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from covey.framework.errors import AgentDeadError
+
+if TYPE_CHECKING:
+    from covey.framework.cell import Cell
+
+__all__ = ["death_of", "report_of"]
+
+
+def report_of(cell: Cell, error: BaseException) -> str:
+    """The report of a failure, for the log."""
+    advice = (
+        "it stops: spawn it under a Supervisor to have it restarted"
+        if cell.supervisor is None
+        else "its supervisor decides"
+    )
+    return (
+        f"{cell.address} failed on node {cell.node.name}: {type(error).__name__}: {error} "
+        f"(message: {cell.last_message or 'none'}; supervisor: {_supervisor(cell)}; restarts so far: "
+        f"{cell.restarts}; waiting: {len(cell.mail or ())}); {advice}"
+    )
+
+
+def death_of(cell: Cell, error: BaseException) -> AgentDeadError:
+    """The error for those who talk to an agent that failed for good."""
+    dead = AgentDeadError(
+        str(cell.address),
+        f"it failed with {type(error).__name__}: {error} "
+        f"(message: {cell.last_message or 'none'}; supervisor: {_supervisor(cell)}; failures: "
+        f"{cell.failures}; restarts: {cell.restarts}); its traceback is in the log of node {cell.node.name}, "
+        + (
+            "and it is not started again: spawn it under a Supervisor"
+            if cell.supervisor is None
+            else "mend the cause, or raise its supervisor's intensity"
+        ),
+        supervisor="" if cell.supervisor is None else cell.supervisor.path,
+        restarts=cell.restarts,
+        last_message=cell.last_message,
+    )
+    dead.__cause__ = error
+    return dead
+
+
+def _supervisor(cell: Cell) -> str:
+    return "none" if cell.supervisor is None else cell.supervisor.path
