@@ -174,8 +174,8 @@ class Cell(Receiver):
         elif self.mail or self.waiters or self.ticks:
             self.executor.schedule(self)
         else:
+            # As `rest`, without the call.
             self.scheduled = False
-            # What came between the look and the flag has scheduled nothing.
             if (self.mail or self.ticks or self.waiters) and not self.scheduled:
                 self.resume()
         return handled

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from covey.framework.current import CURRENT
 from covey.framework.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -12,26 +12,36 @@ if TYPE_CHECKING:
 
 __all__ = ["construct", "take_cell"]
 
-_CONSTRUCTING: ContextVar[Cell | None] = ContextVar("covey_constructing", default=None)
+_UNDER_CONSTRUCTION: Any = object()
+"""Stands in `envelope` of the cell whose instance is about to be made."""
 
 
 def take_cell() -> Cell | None:
     """The cell of the instance that is being made; only the first instance made gets it."""
-    cell = _CONSTRUCTING.get()
-    if cell is not None:
-        _CONSTRUCTING.set(None)
-    return cell
+    current: Any = CURRENT.get()
+    if current is None or current.envelope is not _UNDER_CONSTRUCTION:
+        return None
+    current.envelope = None
+    found: Cell = current
+    return found
 
 
 def construct(cell: Cell) -> None:
-    """Make the cell's instance in the calling thread; errors of the constructor pass through."""
-    token = _CONSTRUCTING.set(cell)
+    """Make the cell's instance in the calling thread; errors of the constructor pass through.
+
+    It runs in the agent's own context: variables that the constructor sets stay with the agent. Most set
+    none, and an agent that has handled nothing yet then needs no context.
+    """
+    context = cell.own_context()
+    cell.envelope = _UNDER_CONSTRUCTION
     try:
-        actor: Any = cell.actor_class(*cell.args, **(cell.kwargs or {}))
+        actor: Any = context.run(cell.actor_class, *cell.args, **(cell.kwargs or {}))
     finally:
-        _CONSTRUCTING.reset(token)
+        cell.envelope = None
     if getattr(actor, "_cell", None) is not cell:
         raise ConfigurationError(
             f"{cell.actor_class.__name__}(...) gave an instance that is not its own: do not override __new__"
         )
     cell.actor = actor
+    if len(context) == 1:
+        cell.context = None

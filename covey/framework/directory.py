@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from covey.framework.address import Address, check_key
 from covey.framework.agent import Agent
 from covey.framework.cell import FAILED, STATES, STOPPED, Cell
+from covey.framework.construction import construct
 from covey.framework.errors import AddressInUseError, AgentDeadError, ConfigurationError
 from covey.framework.hosting import check_host
 from covey.framework.supervision.guardian import Guardian
@@ -38,6 +39,7 @@ class Directory:
         self._closed = False
         self._passive: weakref.WeakValueDictionary[Address, Cell] = weakref.WeakValueDictionary()
         """Placed agents without an instance whose cells somebody still holds."""
+        self._ever_passive = False
         self._deaths: dict[Address, AgentDeadError] = {}
         """Why the agents that failed last are not there any more, the oldest first."""
         self._released: set[Address] = set()
@@ -95,7 +97,7 @@ class Directory:
             return cell
         if node_name or not activate or address.kind not in self.hosts:
             return None
-        passive = self._passive.get(address) if self._passive else None
+        passive = self._passive.get(address) if self._ever_passive else None
         if passive is not None and passive.state != STOPPED:
             return passive
         if self._node.presence.locate(address, "") != self._node.name:
@@ -162,12 +164,12 @@ class Directory:
             cell = self._new_cell(cls, address, args, kwargs, parent, supervisor, placed=False)
             self._released.discard(address)
             self._deaths.pop(address, None)
-            passive = self._passive.pop(address, None)
+            passive = self._passive.pop(address, None) if self._ever_passive else None
             self._cells[address] = cell
         if passive is not None:
             passive.post(self._node.life.finish, passive, "another agent was spawned at its address")
         try:
-            self._node.construct(cell)
+            construct(cell)
             if parent is not None:
                 if parent.children is None:
                     parent.children = {}
@@ -239,6 +241,7 @@ class Directory:
             if self._cells.get(cell.address) is cell:
                 del self._cells[cell.address]
                 self._passive[cell.address] = cell
+                self._ever_passive = True
 
     def revive(self, cell: Cell) -> bool:
         """A passive agent is needed again; False when nothing starts here any more."""

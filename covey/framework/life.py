@@ -9,12 +9,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pykka
 
 from covey.framework.cell import Cell
+from covey.framework.construction import construct
 from covey.framework.death import report_of
 from covey.framework.envelope import TICK
 from covey.framework.errors import AgentDeadError
@@ -53,7 +55,7 @@ class Life:
         """Construct the instance if need be, run `on_start`, then handle messages."""
         if cell.state != NEW:
             return
-        self._bring_up(cell, lambda: self._node.started(cell))
+        self._bring_up(cell, self._node.started)
 
     def restart(self, cell: Cell, supervisor: str) -> None:
         """Put a fresh instance behind the address; the mailbox stays."""
@@ -68,7 +70,7 @@ class Life:
         cell.actor = None
         cell.restarts += 1
 
-        def ready() -> None:
+        def ready(cell: Cell) -> None:
             if cell.last_error is None:  # it had stopped by itself
                 self._node.started(cell)
                 return
@@ -88,35 +90,38 @@ class Life:
 
         self._bring_up(cell, ready)
 
-    def _bring_up(self, cell: Cell, announce: Callable[[], None]) -> None:
+    def _bring_up(self, cell: Cell, announce: Callable[[Cell], None]) -> None:
         cell.state = STARTING
         if cell.actor is None:
             try:
-                self._node.construct(cell)
+                construct(cell)
             except Exception as error:  # noqa: BLE001 - a constructor may raise anything
                 self.fail(cell, error, None, None)
                 return
         assert cell.actor is not None
-
-        def started(error: BaseException | None) -> None:
-            if cell.state != STARTING:
-                if error is not None and not isinstance(error, asyncio.CancelledError):
-                    logger.error("%s: on_start raised after it was stopped", cell.address, exc_info=error)
-                return
-            if error is not None:
-                self.fail(cell, error, None, None)
-                return
-            cell.state = RUNNING
-            for timer in cell.routes.timers:
-                cell.add_timer(PeriodicTimer(cell, timer.handler, timer.period_s, self._node.dispatcher))
-            announce()
-            self._node.passivation.watch(cell)
-            cell.resume()
-
         if cell.actor_class.on_start is pykka.Actor.on_start:
-            started(None)
+            self._up(cell, announce)
         else:
-            self._run_hook(cell, cell.actor.on_start, (), started)
+            self._run_hook(cell, cell.actor.on_start, (), partial(self._on_start_ended, cell, announce))
+
+    def _on_start_ended(
+        self, cell: Cell, announce: Callable[[Cell], None], error: BaseException | None
+    ) -> None:
+        if cell.state != STARTING:
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                logger.error("%s: on_start raised after it was stopped", cell.address, exc_info=error)
+        elif error is not None:
+            self.fail(cell, error, None, None)
+        else:
+            self._up(cell, announce)
+
+    def _up(self, cell: Cell, announce: Callable[[Cell], None]) -> None:
+        cell.state = RUNNING
+        for timer in cell.routes.timers:
+            cell.add_timer(PeriodicTimer(cell, timer.handler, timer.period_s, self._node.dispatcher))
+        announce(cell)
+        self._node.passivation.watch(cell)
+        cell.rest()
 
     # -- stop --------------------------------------------------------------------------------------
 

@@ -147,6 +147,13 @@ class MailQueue:
         self.scheduled = True
         self.executor.schedule(self)
 
+    def rest(self) -> None:
+        """Take turns again once there is something to do."""
+        self.scheduled = False
+        # What came before the flag has scheduled nothing.
+        if (self.mail or self.ticks or self.waiters) and not self.scheduled:
+            self.resume()
+
     def wait_for_room(self, waiter: Callable[[], None]) -> None:
         """Call the waiter when there may be room, after those who wait already."""
         (self._queue("waiters") if self.waiters is None else self.waiters).append(waiter)

@@ -12,7 +12,6 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from covey.framework import construction
 from covey.framework.address import Address, check_key, check_kind
 from covey.framework.agent import Agent
 from covey.framework.backpressure import DONE
@@ -330,15 +329,6 @@ class Node(Reports):
         return DONE
 
     # -- what cells and refs need ------------------------------------------------------------------
-
-    def construct(self, cell: Cell) -> None:
-        """Make the instance of a cell, in the cell's executor."""
-        # In its own context: variables that the constructor sets stay with the agent. Most set none, and
-        # an agent that has handled nothing yet then needs no context.
-        context = cell.own_context()
-        context.run(construction.construct, cell)
-        if len(context) == 1 and cell.context is context:
-            cell.context = None
 
     def forget(self, cell: Cell) -> None:
         """A cell has stopped."""

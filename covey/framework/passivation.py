@@ -74,10 +74,7 @@ class Passivation:
         if cell.placed:
             node.directory.let_go(cell)
         node.emit(AgentPassivated(str(cell.address), node.name))
-        cell.scheduled = False
-        # What came while on_stop ran has scheduled nothing.
-        if (cell.mail or cell.waiters) and not cell.scheduled:
-            cell.resume()
+        cell.rest()
 
 
 def _is_idle(cell: Cell) -> bool:

@@ -35,7 +35,7 @@ class Locator:
 
     def registered_on(self, address: Address) -> str | None:
         """The node that supervises an agent at this address, if any does."""
-        return self._registered_on.get(str(address))
+        return self._registered_on.get(str(address)) if self._registered_on else None
 
     def update(self, placement: Placement, registered_on: dict[str, str] | None = None) -> None:
         """From now on agents live by this view."""
