@@ -6,6 +6,7 @@ import threading
 from collections.abc import Awaitable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from uuid import uuid4
 
 import pykka
 
@@ -17,7 +18,9 @@ from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError, ConfigurationError
 from covey.framework.handlers import RouteTable
 from covey.framework.mailbox import Mailbox
-from covey.framework.pykka_bridge import Inbox, StopFlag
+from covey.framework.pykka_bridge import Inbox, InstanceRef, StopFlag
+from covey.framework.pykka_future import AgentFuture
+from covey.framework.pykka_registry import register, speed_up_registry
 from covey.framework.state import FAILED, STATES
 from covey.framework.timers import DelayedTell
 
@@ -178,11 +181,6 @@ class Agent(pykka.Actor):
         """Start it on the process's own local node, as Pykka does; returns Pykka's ref."""
         from covey.framework.local_node import default_node
 
-        def register(cell: Cell) -> None:
-            assert cell.actor is not None
-            pykka.ActorRegistry.register(cell.actor.actor_ref)
-            cell.registered = True
-
         cell = default_node().spawn(cls, None, args, kwargs, before_start=register)
         return cast("pykka.ActorRef[Self]", cell.actor_ref)
 
@@ -191,14 +189,15 @@ class Agent(pykka.Actor):
         """Pykka's ref to this instance."""
         cell = self._own
         if cell.actor_ref is None or cell.actor_ref._actor_weakref() is not self:
-            cell.actor_ref = pykka.ActorRef(self)
+            speed_up_registry()
+            cell.actor_ref = InstanceRef(self)
         return cast("pykka.ActorRef[Self]", cell.actor_ref)
 
     @property
     def actor_urn(self) -> str:  # type: ignore[override]
-        """A name unique in the swarm."""
-        cell = self._own
-        return f"urn:covey:{cell.node.name}:{cell.address}:{cell.restarts}"
+        """A name unique to this instance; made when it is first asked for."""
+        urn = self.__dict__.get("_actor_urn")
+        return cast("str", urn or self.__dict__.setdefault("_actor_urn", uuid4().urn))
 
     @property
     def actor_inbox(self) -> Inbox:  # type: ignore[override]
@@ -216,13 +215,16 @@ class Agent(pykka.Actor):
 
     @staticmethod
     def _create_future() -> pykka.Future[Any]:
-        return pykka.ThreadingFuture()
+        return AgentFuture()
 
     def _start_actor_loop(self) -> None:
         raise ConfigurationError("an Agent has no loop of its own: use swarm.spawn(...) or start()")
 
     def __str__(self) -> str:
-        return f"{type(self).__name__} ({self.address if self._cell is not None else 'not started'})"
+        return f"{type(self).__name__} ({self.actor_urn})"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'not started' if self._cell is None else self.address}>"
 
 
 Agent._routes = RouteTable(Agent)

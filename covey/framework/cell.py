@@ -46,6 +46,7 @@ class Cell(Receiver):
         "kwargs",
         "last_error",
         "last_message",
+        "left",
         "parent",
         "placed",
         "registered",
@@ -78,7 +79,9 @@ class Cell(Receiver):
         self.supervisor = supervisor
         self.actor_ref: Any = None
         self.registered = False
-        """Whether Pykka's registry has it."""
+        """Whether Pykka's `start` started it: it reports as Pykka does."""
+        self.left = False
+        """Whether it handles messages no more: Pykka's stop flag, set before its last hook."""
         self.failed_at = 0.0
         self.failed_context = NO_CONTEXT
         self.failures = 0

@@ -14,6 +14,7 @@ from covey.framework.cell import FAILED, STATES, STOPPED, Cell
 from covey.framework.construction import construct
 from covey.framework.errors import AddressInUseError, AgentDeadError, ConfigurationError
 from covey.framework.hosting import check_host
+from covey.framework.pykka_registry import leave
 from covey.framework.supervision.guardian import Guardian
 from covey.framework.supervision.placed_guardian import PlacedGuardian
 from covey.framework.thread_executor import ThreadExecutor
@@ -181,6 +182,7 @@ class Directory:
             for child in reversed(tuple(cell.children or ())):
                 self._node.life.request_kill(child, "its parent could not be constructed")
             cell.state = STOPPED
+            leave(cell)
             self.forget(cell)
             cell.bury()
             if isinstance(cell.executor, ThreadExecutor):

@@ -21,6 +21,8 @@ from covey.framework.death import report_of
 from covey.framework.envelope import TICK
 from covey.framework.errors import AgentDeadError
 from covey.framework.events import NO_CONTEXT, AgentFailed, AgentRestarted, AgentStopped
+from covey.framework.pykka_bridge import ends_all, report_failure
+from covey.framework.pykka_registry import leave
 from covey.framework.receive import cancel_from_outside
 from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STATES, STOPPED, STOPPING
 from covey.framework.thread_executor import ThreadExecutor
@@ -140,7 +142,7 @@ class Life:
 
         def stopped(error: BaseException | None) -> None:
             if error is not None:
-                logger.error("%s: on_stop raised", cell.address, exc_info=error)
+                self._report_hook(cell, "on_stop", error)
             supervisor = cell.supervisor
             if then is not None:
                 then(cell)
@@ -155,6 +157,8 @@ class Life:
             elif cell.actor_class.on_stop is pykka.Actor.on_stop:
                 stopped(None)
             else:
+                if cell.supervisor is None and then is None:
+                    leave(cell)
                 self._run_hook(cell, actor.on_stop, (), stopped)
 
         cell.ending = end
@@ -214,6 +218,7 @@ class Life:
         """The end of an agent whose thread is held up by a handler; from another thread."""
         cell.scheduled = True
         cell.state = STOPPED
+        leave(cell)
         self._node.forget(cell)
         cell.bury()
         self.answer_stops(cell)
@@ -232,8 +237,7 @@ class Life:
         cell.state = STOPPED
         cell.ending = None
         self._cancel_timers(cell)
-        if cell.registered:
-            pykka.ActorRegistry.unregister(cell.actor_ref)
+        leave(cell)
         if cell.last_error is not None:
             self._node.directory.remember(cell)
         self._node.forget(cell)
@@ -290,9 +294,13 @@ class Life:
         self._report(cell, error)
         self._node.emit(AgentFailed(str(cell.address), self._node.name, error, name, cell.restarts, context))
 
+        all_end = ends_all(cell, error)
+        if cell.supervisor is None:
+            leave(cell)
+
         def decided(hook_error: BaseException | None) -> None:
             if hook_error is not None:
-                logger.error("%s: on_failure raised", cell.address, exc_info=hook_error)
+                self._report_hook(cell, "on_stop" if all_end else "on_failure", hook_error)
             supervisor = cell.supervisor
             if supervisor is None or (stopping and not supervisor.replaces(cell)):
                 self.finish(cell, f"failed: {type(error).__name__}: {error}")
@@ -300,17 +308,24 @@ class Life:
             self.answer_stops(cell)
             self._node.dispatcher.call(supervisor.child_down, cell, error)
 
-        if actor is None or cell.actor_class.on_failure is pykka.Actor.on_failure:
+        if all_end and actor is not None:
+            self._run_hook(cell, actor.on_stop, (), decided)
+            pykka.ActorRegistry.stop_all(block=False)
+        elif actor is None or cell.actor_class.on_failure is pykka.Actor.on_failure:
             decided(None)
         else:
             self._run_hook(cell, actor.on_failure, (type(error), error, error.__traceback__), decided)
 
     def _report(self, cell: Cell, error: BaseException) -> None:
-        logger.error(
-            "%s",
-            report_of(cell, error),
-            exc_info=(type(error), error, _beyond_the_runtime(error)),
-        )
+        trace = (type(error), error, _beyond_the_runtime(error))
+        if report_failure(cell, error, trace[2]):
+            logger.warning("%s", report_of(cell, error))
+        else:
+            logger.error("%s", report_of(cell, error), exc_info=trace)
+
+    def _report_hook(self, cell: Cell, hook: str, error: BaseException) -> None:
+        if not report_failure(cell, error, error.__traceback__):
+            logger.error("%s: %s raised", cell.address, hook, exc_info=error)
 
     # -- parts -------------------------------------------------------------------------------------
 
@@ -324,7 +339,7 @@ class Life:
         cell.envelope = None
         try:
             result = (cell.context or cell.own_context()).run(hook, *args)
-        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+        except BaseException as error:  # noqa: BLE001 - a hook may raise anything
             then(error)
             return
         if asyncio.iscoroutine(result):

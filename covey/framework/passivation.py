@@ -36,7 +36,7 @@ class Passivation:
     def look(self, cell: Cell) -> None:
         """Passivate an agent that has handled nothing since it was looked at twice; in its executor."""
         idle_after_s = cell.actor_class.idle_after_s
-        if cell.state != RUNNING or idle_after_s is None:
+        if cell.state != RUNNING or idle_after_s is None or cell.registered:
             return
         if cell.handled != cell.handled_when_seen or not _is_idle(cell):
             cell.handled_when_seen = cell.handled

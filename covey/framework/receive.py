@@ -323,7 +323,7 @@ class Receiver(MailQueue, Current):
         if isinstance(error, Reject):
             if reply is None and envelope is not TICK:
                 self.discard(envelope, "rejected", error)
-        elif fatal and self.state in (RUNNING, STOPPING):
+        elif (fatal or not isinstance(error, Exception)) and self.state in (RUNNING, STOPPING):
             self.failed(error, message, envelope)
 
 
