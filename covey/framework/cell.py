@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from covey.framework.address import Address
     from covey.framework.agent import Agent
     from covey.framework.dispatcher import Executor
+    from covey.framework.envelope import ReplyPort
     from covey.framework.node import Node
     from covey.framework.reply import Reply
     from covey.framework.supervision.guardian import Guardian
@@ -215,6 +216,24 @@ class Cell(Receiver):
     def expire(self) -> None:
         """Time to see whether it is idle; on the loop thread."""
         self.executor.call(self.node.passivation.look, self)
+
+    def put_stop(self, reply: ReplyPort | None) -> None:
+        # An agent without mail needs no mailbox for it; where a supervisor counts requests, they queue up.
+        if self.state != RUNNING or self.mail or self.waiters or self.supervisor is not None:
+            super().put_stop(reply)
+        elif self.executor is not self.node.dispatcher:
+            super().put_stop(reply)
+        else:
+            self.post(self._stop_without_mail, reply)
+
+    def _stop_without_mail(self, reply: ReplyPort | None) -> None:
+        if self.state != RUNNING:
+            super().put_stop(reply)
+            return
+        # Mail that is here now came after the request.
+        if reply is not None:
+            self.add_stop_port(reply)
+        self.node.life.stop(self, "stopped")
 
     def asked_to_stop(self) -> None:
         if self.stops_met:

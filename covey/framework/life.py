@@ -245,8 +245,10 @@ class Life:
         self.answer_stops(cell)
         cell.actor = None
         cell.context = None
-        notify_watches(cell, reason)
-        end_watches(cell)
+        if cell.watches is not None:
+            notify_watches(cell, reason)
+        if cell.watching is not None:
+            end_watches(cell)
         if self._node.is_observed:
             self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
         if cell.supervisor is not None:
@@ -264,8 +266,11 @@ class Life:
 
     def answer_stops(self, cell: Cell) -> None:
         """Tell those who asked it to stop that it has."""
-        ports, cell.stop_ports = cell.stop_ports, None
-        for port in ports or ():
+        ports = cell.stop_ports
+        if ports is None:
+            return
+        cell.stop_ports = None
+        for port in ports:
             port.resolve(None)
 
     # -- failure -----------------------------------------------------------------------------------
@@ -355,9 +360,11 @@ class Life:
             task.cancel()
 
     def _cancel_timers(self, cell: Cell) -> None:
-        timers, cell.timers = cell.timers, None
-        for timer in timers or ():
-            timer.cancel()
+        timers = cell.timers
+        if timers is not None:
+            cell.timers = None
+            for timer in timers:
+                timer.cancel()
 
 
 def _beyond_the_runtime(error: BaseException) -> TracebackType | None:

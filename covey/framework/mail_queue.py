@@ -200,14 +200,14 @@ class MailQueue:
                 woken.append(self.waiters.popleft())
             except IndexError:
                 break  # another thread buries too
-        error = self.end_error()
+        error = self.end_error() if self.mail else None
         while self.mail:
             try:
                 item = self.mail.popleft()
             except IndexError:
                 break  # as above
             if not self.send_on(item):
-                self.discard(item, "stopped", error)
+                self.discard(item, "stopped", error or self.end_error())
         for waiter in woken:
             waiter()  # offers to a stopped agent, and so buries its message by itself
 

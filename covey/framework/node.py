@@ -49,6 +49,7 @@ logger = logging.getLogger("covey.node")
 
 DEFAULT_ASK_TIMEOUT_S = 5.0
 NO_TRANSPORT_BYTES = 1 << 30
+DRAINED_AT_ONCE = 256
 KILL_S = 0.2
 """How long a stopping node waits for handlers that it has cancelled."""
 THREAD_JOIN_S = 1.0
@@ -164,7 +165,12 @@ class Node(Reports):
         try:
             asyncio.run_coroutine_threadsafe(self._leave(end), self.dispatcher.loop).result(timeout_s + 5)
         except TimeoutError:
-            logger.warning("node %s did not stop within %g s: a handler holds its loop", self.name, timeout_s)
+            logger.warning(
+                "node %s did not stop within %g s: %d agents are left, and a handler may hold its loop",
+                self.name,
+                timeout_s,
+                len(self.directory),
+            )
         finally:
             self._close(threads)
 
@@ -206,7 +212,9 @@ class Node(Reports):
     async def _drain(self, end: float) -> None:
         """All agents handle what they have; a supervisor's children one after the other, the last first."""
         supervised = []
-        for cell in reversed(self.directory.cells):
+        for number, cell in enumerate(reversed(self.directory.cells)):
+            if number % DRAINED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # a million agents would hold the loop for seconds
             if isinstance(cell.supervisor, SupervisorGuardian):
                 supervised.append(cell)
             else:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from covey.framework.address import Address
     from covey.framework.agent import Agent
     from covey.framework.dispatcher import Executor
+    from covey.framework.envelope import ReplyPort
     from covey.framework.handlers import RouteTable
     from covey.framework.node import Node
 
@@ -134,9 +135,7 @@ class Receiver(MailQueue, Current):
     def _handle_other(self, message: Any, envelope: Envelope) -> None:
         if isinstance(message, _ActorStop):
             if envelope.reply is not None:
-                if self.stop_ports is None:
-                    self.stop_ports = []
-                self.stop_ports.append(envelope.reply)
+                self.add_stop_port(envelope.reply)
             self.asked_to_stop()
         elif type(getattr(message, "subscription", None)) is Subscription:
             # A publication: its topic has chosen the method.
@@ -152,6 +151,12 @@ class Receiver(MailQueue, Current):
             name = self.node.name_of(message)
             error = UnhandledMessageError(str(self.address), name, self.routes.handled)
             self.discard(envelope, "unhandled", error)
+
+    def add_stop_port(self, reply: ReplyPort) -> None:
+        """Answer once the agent has stopped."""
+        if self.stop_ports is None:
+            self.stop_ports = []
+        self.stop_ports.append(reply)
 
     def _invoke(
         self,

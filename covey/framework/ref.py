@@ -111,10 +111,7 @@ class AgentRef:
         now = node.now()
         timeout_s = node.ask_timeout_s if timeout is None else timeout
         if not 0 <= timeout_s <= MAX_TIMEOUT_S:
-            raise ConfigurationError(
-                f"ask(..., timeout={timeout!r}): give seconds, from 0 to {MAX_TIMEOUT_S:g}: "
-                "every ask has a deadline"
-            )
+            _checked(timeout_s)
         deadline = now + timeout_s
         address = self._address
         chain: tuple[Address, ...] = ()
@@ -166,16 +163,19 @@ class AgentRef:
             reply.resolve(Terminated(address=self.address, reason=reason))
         return reply
 
-    def stop(self) -> Reply[None]:
+    def stop(self, timeout: float | None = None) -> Reply[None]:
         """Let the agent stop after the messages that it has now; resolves when it has stopped.
+
+        The reply's deadline is `timeout` seconds from now (default 5); the agent stops all the same.
 
         An agent that is not alive is stopped already. A handler of the agent must not wait for it: there
         the reply fails at once with `BlockingCallError`, and the agent stops all the same.
         """
         cell = self._node.directory.find(self._address, self._node_name, activate=False)
         node = self._node
-        deadline = node.now() + node.ask_timeout_s
-        reply: Reply[None] = Reply(self._address, deadline, node.ask_timeout_s, (), "stop", node.now)
+        timeout_s = _checked(node.ask_timeout_s if timeout is None else timeout)
+        deadline = node.now() + timeout_s
+        reply: Reply[None] = Reply(self._address, deadline, timeout_s, (), "stop", node.now)
         if _waits_here(self._address):
             reply.fail(
                 BlockingCallError(
@@ -253,6 +253,14 @@ class AgentRef:
 
     def __reduce__(self) -> Any:
         return _restore, (self._node.swarm, self._node.name, str(self._address), self._node_name)
+
+
+def _checked(timeout_s: float) -> float:
+    if not 0 <= timeout_s <= MAX_TIMEOUT_S:
+        raise ConfigurationError(
+            f"timeout={timeout_s!r}: give seconds, from 0 to {MAX_TIMEOUT_S:g}: every ask has a deadline"
+        )
+    return timeout_s
 
 
 def may_trace(current: Current) -> bool:
