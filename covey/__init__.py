@@ -32,15 +32,18 @@ if TYPE_CHECKING:
     from covey.framework import Reject as Reject
     from covey.framework import RemoteError as RemoteError
     from covey.framework import Reply as Reply
+    from covey.framework import Request as Request
     from covey.framework import SchemaChangedError as SchemaChangedError
     from covey.framework import ServerNotFoundError as ServerNotFoundError
     from covey.framework import Supervisor as Supervisor
     from covey.framework import SwarmFailedError as SwarmFailedError
+    from covey.framework import Terminated as Terminated
     from covey.framework import TransportError as TransportError
     from covey.framework import UndecodableError as UndecodableError
     from covey.framework import UnhandledMessageError as UnhandledMessageError
     from covey.framework import every as every
     from covey.framework import field as field
+    from covey.framework import gather as gather
     from covey.framework import handles as handles
     from covey.framework import message as message
     from covey.framework import subscribes as subscribes
@@ -75,16 +78,19 @@ __all__ = [
     "Reject",
     "RemoteError",
     "Reply",
+    "Request",
     "SchemaChangedError",
     "ServerNotFoundError",
     "Supervisor",
     "Swarm",
     "SwarmFailedError",
+    "Terminated",
     "TransportError",
     "UndecodableError",
     "UnhandledMessageError",
     "every",
     "field",
+    "gather",
     "handles",
     "message",
     "subscribes",

@@ -32,25 +32,31 @@ if TYPE_CHECKING:
     from covey.framework.errors import TransportError as TransportError
     from covey.framework.errors import UndecodableError as UndecodableError
     from covey.framework.errors import UnhandledMessageError as UnhandledMessageError
+    from covey.framework.gather import gather as gather
     from covey.framework.handlers import every as every
     from covey.framework.handlers import handles as handles
     from covey.framework.handlers import subscribes as subscribes
     from covey.framework.mailbox import Mailbox as Mailbox
     from covey.framework.messages.message import field as field
     from covey.framework.messages.message import message as message
+    from covey.framework.messages.request import Request as Request
     from covey.framework.ref import AgentRef as AgentRef
     from covey.framework.reply import Reply as Reply
     from covey.framework.supervision.restart import Backoff as Backoff
     from covey.framework.supervision.supervisor import Child as Child
     from covey.framework.supervision.supervisor import Supervisor as Supervisor
+    from covey.framework.watching import Terminated as Terminated
 
 _HOME = {
     "Agent": "covey.framework.agent",
+    "gather": "covey.framework.gather",
     "every": "covey.framework.handlers",
     "handles": "covey.framework.handlers",
     "subscribes": "covey.framework.handlers",
     "Mailbox": "covey.framework.mailbox",
     "field": "covey.framework.messages.message",
+    "Request": "covey.framework.messages.request",
+    "Terminated": "covey.framework.watching",
     "message": "covey.framework.messages.message",
     "AgentRef": "covey.framework.ref",
     "Reply": "covey.framework.reply",
@@ -83,15 +89,18 @@ __all__ = [
     "Reject",
     "RemoteError",
     "Reply",
+    "Request",
     "SchemaChangedError",
     "ServerNotFoundError",
     "Supervisor",
     "SwarmFailedError",
+    "Terminated",
     "TransportError",
     "UndecodableError",
     "UnhandledMessageError",
     "every",
     "field",
+    "gather",
     "handles",
     "message",
     "subscribes",

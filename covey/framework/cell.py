@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from covey.framework.dispatcher import Executor
     from covey.framework.envelope import ReplyPort
     from covey.framework.node import Node
+    from covey.framework.passivation import IdleLook
     from covey.framework.reply import Reply
     from covey.framework.supervision.guardian import Guardian
     from covey.framework.timers import Timer
@@ -43,7 +44,7 @@ class Cell(Receiver):
         "failed_at",
         "failed_context",
         "failures",
-        "handled_when_seen",
+        "idle_look",
         "kwargs",
         "last_error",
         "last_message",
@@ -90,8 +91,8 @@ class Cell(Receiver):
         """Why it is down, or ended; None when it stopped by itself."""
         self.last_message = ""
         """Type and id of the message that it failed with."""
-        self.handled_when_seen = -1
-        """As `handled` was when passivation looked at it last."""
+        self.idle_look: IdleLook | None = None
+        """The next look of passivation; None once a stop was asked for meanwhile."""
         self.watches: list[Any] | None = None
         """Replies of those who watch this agent."""
         self.watching: dict[Address, Reply[Any]] | None = None
@@ -123,9 +124,11 @@ class Cell(Receiver):
         if self.state != RUNNING:
             if self.state == PASSIVE:
                 self.node.passivation.wake(self)
+                self.executor.meter.at = monotonic()
             return 0
         if self.ticks and self.running < self.concurrency:
             self._run_ticks()
+            self.executor.meter.at = monotonic()
         mail, handled = self.mail, 0
         stay = self.running < self.concurrency and self.state == RUNNING
         if mail and stay:
@@ -213,21 +216,16 @@ class Cell(Receiver):
             self.timers = set()
         self.timers.add(timer)
 
-    def expire(self) -> None:
-        """Time to see whether it is idle; on the loop thread."""
-        self.executor.call(self.node.passivation.look, self)
-
     def put_stop(self, reply: ReplyPort | None) -> None:
         # An agent without mail needs no mailbox for it; where a supervisor counts requests, they queue up.
-        if self.state != RUNNING or self.mail or self.waiters or self.supervisor is not None:
-            super().put_stop(reply)
-        elif self.executor is not self.node.dispatcher:
+        queued = self.mail or self.waiters or (self.supervisor is not None and not self.placed)
+        if queued or self.state not in (PASSIVE, RUNNING) or self.executor is not self.node.dispatcher:
             super().put_stop(reply)
         else:
             self.post(self._stop_without_mail, reply)
 
     def _stop_without_mail(self, reply: ReplyPort | None) -> None:
-        if self.state != RUNNING:
+        if self.state not in (PASSIVE, RUNNING):
             super().put_stop(reply)
             return
         # Mail that is here now came after the request.

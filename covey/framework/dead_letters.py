@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 __all__ = ["DeadLetter", "DeadLetters", "clip"]
+
+logger = logging.getLogger("covey.node")
 
 KEPT = 1_000
 PAYLOAD_CHARS = 512
@@ -30,18 +33,24 @@ class DeadLetter:
     at: float
     """Seconds since the epoch."""
     trace_id: str
+    message_id: str = ""
+    """As in the report of the failure; empty where nothing but this letter names the message."""
+    attempts: int = 0
+    """How often a handler has begun with it."""
 
 
 class DeadLetters:
     """The last dead letters and a count by reason of all; thread-safe.
 
-    `len()` counts all that there ever were, iteration gives the ones that are kept, oldest first.
+    `len()` counts all that there ever were, iteration gives the ones that are kept, oldest first, and
+    `subscribe` tells of each as it comes.
     """
 
     def __init__(self, kept: int = KEPT) -> None:
         self._letters: deque[DeadLetter] = deque(maxlen=kept)
         self._counts: Counter[str] = Counter()
         # Re-entrant: a garbage collection inside may end a tell that nobody awaited.
+        self._listeners: tuple[Callable[[DeadLetter], None], ...] = ()
         self._noted_at: dict[tuple[str, str], float] = {}
         self._lock = threading.RLock()
 
@@ -51,12 +60,33 @@ class DeadLetters:
         with self._lock:
             self._letters.append(letter)
             self._counts[letter.reason] += 1
+            listeners = self._listeners
+        for listener in listeners:
+            try:
+                listener(letter)
+            except Exception:
+                logger.exception("a listener raised on %r", letter)
+        with self._lock:
             if letter.at - self._noted_at.get(key, 0.0) < NOTED_FOR_S:
                 return False
             if len(self._noted_at) >= KEPT:
                 self._noted_at.clear()
             self._noted_at[key] = letter.at
             return True
+
+    def subscribe(self, listener: Callable[[DeadLetter], None]) -> Callable[[], None]:
+        """Call the listener with every letter from now on, in the thread where it comes up: be quick.
+
+        Returns what ends the subscription.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(known for known in self._listeners if known is not listener)
+
+        return unsubscribe
 
     @property
     def counts(self) -> dict[str, int]:

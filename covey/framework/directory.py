@@ -20,6 +20,7 @@ from covey.framework.supervision.placed_guardian import PlacedGuardian
 from covey.framework.thread_executor import ThreadExecutor
 
 if TYPE_CHECKING:
+    from covey.framework.dispatcher import Executor
     from covey.framework.node import Node
 
 __all__ = ["Directory"]
@@ -96,11 +97,13 @@ class Directory:
         cell = self._cells.get(address)
         if cell is not None and cell.state != STOPPED:
             return cell
-        if node_name or not activate or address.kind not in self.hosts:
+        if node_name:
             return None
         passive = self._passive.get(address) if self._ever_passive else None
         if passive is not None and passive.state != STOPPED:
             return passive
+        if not activate or address.kind not in self.hosts:
+            return None
         if self._node.presence.locate(address, "") != self._node.name:
             return None
         return self.activate(address)
@@ -182,6 +185,7 @@ class Directory:
             for child in reversed(tuple(cell.children or ())):
                 self._node.life.request_kill(child, "its parent could not be constructed")
             cell.state = STOPPED
+            self._node.life.cancel_timers(cell)
             leave(cell)
             self.forget(cell)
             cell.bury()
@@ -202,22 +206,23 @@ class Directory:
         *,
         placed: bool,
     ) -> Cell:
-        executor = (
-            ThreadExecutor(f"covey-{self._node.name}-{address}")
-            if cls.dispatcher == "thread"
-            else self._node.dispatcher
-        )
         return Cell(
             self._node,
             cls,
             address,
-            executor,
+            self.executor_for(cls, address),
             args,
             kwargs,
             placed=placed,
             parent=parent,
             supervisor=supervisor,
         )
+
+    def executor_for(self, cls: type[Agent], address: Address) -> Executor:
+        """Where the agent's turns run: the node's dispatcher, or a new thread."""
+        if cls.dispatcher == "thread":
+            return ThreadExecutor(f"covey-{self._node.name}-{address}")
+        return self._node.dispatcher
 
     def release(self, address: Address) -> None:
         """A supervised agent ended for good here: the address answers nothing until it is spawned anew."""
@@ -246,9 +251,10 @@ class Directory:
                 self._ever_passive = True
 
     def revive(self, cell: Cell) -> bool:
-        """A passive agent is needed again; False when nothing starts here any more."""
+        """A passive agent is needed again; False if nothing starts here any more, or another took it."""
         with self._lock:
-            if self._closed:
+            known = self._cells.get(cell.address, cell)
+            if self._closed or (known is not cell and known.state != STOPPED):
                 return False
             self._passive.pop(cell.address, None)
             self._cells[cell.address] = cell

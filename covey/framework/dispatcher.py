@@ -182,12 +182,8 @@ class Dispatcher:
         # before the last look, so that nothing which comes after it misses its wake-up.
         calls, ready = self._calls, self._ready
         try:
-            for _ in range(len(calls)):
-                function, args = calls.popleft()
-                try:
-                    function(*args)
-                except Exception:
-                    logger.exception("internal error in %s", function)
+            if calls:
+                self._run_calls()
             meter = self.meter
             meter.at = monotonic()
             end = meter.at + BUDGET_S
@@ -199,6 +195,9 @@ class Dispatcher:
                 except Exception:
                     logger.exception("internal error in a turn of %r", cell)
                     meter.at = monotonic()
+                if calls:  # ahead of all mail
+                    self._run_calls()
+                    meter.at = monotonic()
                 if meter.at >= end:
                     break
             self.handled += handled
@@ -207,12 +206,23 @@ class Dispatcher:
             except Exception:
                 logger.exception("internal error at the end of a turn")
         finally:
+            # Also when a task that a handler left behind has raised SystemExit through here.
             self._armed = False
-        if (ready or calls) and not self._armed:
-            self._armed = True
-            self.loop.call_soon(self._turn, context=self._base)
+            if (ready or calls) and not self._armed:
+                self._armed = True
+                self.loop.call_soon(self._turn, context=self._base)
         if self.wheel.next_s < self._armed_for:
             self._arm_timer()
+
+    def _run_calls(self) -> None:
+        """What was called until now; what those call comes after the next agent's turn."""
+        calls = self._calls
+        for _ in range(len(calls)):
+            function, args = calls.popleft()
+            try:
+                function(*args)
+            except Exception:
+                logger.exception("internal error in %s", function)
 
     def make_task(
         self, coroutine: Coroutine[Any, Any, Any], context: Context

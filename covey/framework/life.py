@@ -27,7 +27,7 @@ from covey.framework.receive import cancel_from_outside
 from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STATES, STOPPED, STOPPING
 from covey.framework.thread_executor import ThreadExecutor
 from covey.framework.timers import PeriodicTimer
-from covey.framework.watching import end_watches, notify_watches
+from covey.framework.watching import end_watches, notify_watches, watch_elsewhere
 
 if TYPE_CHECKING:
     from covey.framework.envelope import Envelope
@@ -133,12 +133,13 @@ class Life:
         `then` takes the place of the end.
         """
         if cell.state in (STOPPING, STOPPED):
+            cell.idle_look = None  # one that is being passivated ends instead
             if cell.state == STOPPED:
                 self.answer_stops(cell)
             return
         actor = cell.actor if cell.state in (RUNNING, STARTING) else None
         cell.state = STOPPING
-        self._cancel_timers(cell)
+        self.cancel_timers(cell)
 
         def stopped(error: BaseException | None) -> None:
             if error is not None:
@@ -210,7 +211,7 @@ class Life:
         if cell.state == STOPPED:
             return
         self._cancel_tasks(cell)
-        self._cancel_timers(cell)
+        self.cancel_timers(cell)
         self._stop_children(cell, reason)
         self.finish(cell, reason)
 
@@ -222,8 +223,8 @@ class Life:
         self._node.forget(cell)
         cell.bury()
         self.answer_stops(cell)
-        notify_watches(cell, "stopped")
         end_watches(cell)
+        notify_watches(cell, "stopped")
         if isinstance(cell.executor, ThreadExecutor):
             cell.executor.end()
 
@@ -236,7 +237,7 @@ class Life:
         cell.scheduled = True  # so that a sender who comes later sees the state and buries
         cell.state = STOPPED
         cell.ending = None
-        self._cancel_timers(cell)
+        self.cancel_timers(cell)
         leave(cell)
         if cell.last_error is not None:
             self._node.directory.remember(cell)
@@ -245,10 +246,10 @@ class Life:
         self.answer_stops(cell)
         cell.actor = None
         cell.context = None
-        if cell.watches is not None:
-            notify_watches(cell, reason)
         if cell.watching is not None:
             end_watches(cell)
+        if cell.watches is not None:
+            self._tell_watchers(cell, reason)
         if self._node.is_observed:
             self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
         if cell.supervisor is not None:
@@ -259,9 +260,17 @@ class Life:
         if isinstance(cell.executor, ThreadExecutor):
             cell.executor.end()
 
+    def _tell_watchers(self, cell: Cell, reason: str) -> None:
+        node = self._node
+        destination = node.presence.locate(cell.address, "") if cell.placed and not node.stopping else None
+        if destination in (None, node.name):
+            notify_watches(cell, reason)
+        else:  # it has moved, which is no end
+            watch_elsewhere(cell)
+
     def _stop_children(self, cell: Cell, reason: str) -> None:
         for child in reversed(tuple(cell.children or ())):
-            if child.state < STOPPING:
+            if child.state < STOPPING or child.idle_look is not None:
                 child.post(self.stop, child, reason)
 
     def answer_stops(self, cell: Cell) -> None:
@@ -284,7 +293,7 @@ class Life:
         cell.failures += 1
         cell.last_error = error
         cell.ending = None
-        self._cancel_timers(cell)
+        self.cancel_timers(cell)
         self._cancel_tasks(cell)
         self._stop_children(cell, "its parent failed")
         name, context = "", NO_CONTEXT
@@ -359,7 +368,8 @@ class Life:
                 envelope.reply.fail(error)
             task.cancel()
 
-    def _cancel_timers(self, cell: Cell) -> None:
+    def cancel_timers(self, cell: Cell) -> None:
+        """The instance has ended, and its timers with it."""
         timers = cell.timers
         if timers is not None:
             cell.timers = None

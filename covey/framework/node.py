@@ -342,9 +342,15 @@ class Node(Reports):
         """A cell has stopped."""
         self.directory.forget(cell)
         self.publishing.forget(cell)
+        if cell.executor is not self.dispatcher:
+            self._handled_by_threads += getattr(cell.executor, "handled", 0)
+
+    def end_executor(self, cell: Cell) -> None:
+        """An agent with a thread of its own has given its instance up."""
         executor = cell.executor
-        if executor is not self.dispatcher:
-            self._handled_by_threads += getattr(executor, "handled", 0)
+        if isinstance(executor, ThreadExecutor):
+            self._handled_by_threads += executor.handled
+            executor.end()
 
     def expect(self, reply: Reply[Any], deadline: float) -> None:
         """Resolve the reply with a timeout at its deadline."""

@@ -17,60 +17,84 @@ if TYPE_CHECKING:
     from covey.framework.cell import Cell
     from covey.framework.node import Node
 
-__all__ = ["Passivation"]
+__all__ = ["IdleLook", "Passivation"]
+
+
+class IdleLook:
+    """When to look next whether an agent is idle: waits in the node's deadline wheel."""
+
+    __slots__ = ("_cell", "handled", "quiet_since")
+
+    def __init__(self, cell: Cell, quiet_since: float) -> None:
+        self._cell = cell
+        self.handled = cell.handled
+        self.quiet_since = quiet_since
+
+    def expire(self) -> None:
+        cell = self._cell
+        cell.executor.call(cell.node.passivation.look, cell, self)
 
 
 class Passivation:
-    """Looks at each agent with `idle_after_s` twice in that time; no other agent costs anything."""
+    """Looks at each agent with `idle_after_s` twice in that time at most; no other agent costs anything."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     def watch(self, cell: Cell) -> None:
         """Look at a running agent from now on."""
-        idle_after_s = cell.actor_class.idle_after_s
-        if idle_after_s is not None:
-            cell.handled_when_seen = -1
-            self._look_later(cell, idle_after_s / 2)
+        if cell.actor_class.idle_after_s is not None and not cell.registered:
+            self._look_later(cell, IdleLook(cell, self._node.now()))
 
-    def look(self, cell: Cell) -> None:
-        """Passivate an agent that has handled nothing since it was looked at twice; in its executor."""
+    def look(self, cell: Cell, look: IdleLook) -> None:
+        """Passivate an agent that has handled nothing for long enough; in its executor."""
         idle_after_s = cell.actor_class.idle_after_s
-        if cell.state != RUNNING or idle_after_s is None or cell.registered:
-            return
-        if cell.handled != cell.handled_when_seen or not _is_idle(cell):
-            cell.handled_when_seen = cell.handled
-            self._look_later(cell, idle_after_s)
+        if cell.state != RUNNING or cell.idle_look is not look or idle_after_s is None:
+            return  # a later instance has a look of its own
+        now = self._node.now()
+        if cell.handled != look.handled or not _is_idle(cell):
+            self._look_later(cell, IdleLook(cell, now))
+        elif now - look.quiet_since < idle_after_s:
+            self._look_later(cell, look)
         else:
             self._node.life.stop(cell, "idle", then=self._gave_up)
 
     def wake(self, cell: Cell) -> None:
-        """A passive agent has mail: make a new instance; in its executor."""
+        """A passive agent has mail: make a new instance. On the loop thread."""
         node = self._node
         belongs_here = not cell.placed or node.presence.locate(cell.address, "") == node.name
         if not belongs_here or not node.directory.revive(cell):
-            node.life.finish(cell, "moved" if not belongs_here else "the node stops")
+            node.life.finish(cell, "it belongs to another node now" if not belongs_here else "stopped")
             return
         cell.state = NEW
-        node.life.start(cell)
+        cell.executor = node.directory.executor_for(cell.actor_class, cell.address)
+        if cell.executor is node.dispatcher:
+            node.life.start(cell)
+        else:
+            cell.post(node.life.start, cell)
 
-    def _look_later(self, cell: Cell, delay_s: float) -> None:
+    def _look_later(self, cell: Cell, look: IdleLook) -> None:
+        assert cell.actor_class.idle_after_s is not None
+        cell.idle_look = look
         dispatcher = self._node.dispatcher
-        dispatcher.wheel.add(cell, dispatcher.now() + delay_s)
+        dispatcher.wheel.add(look, dispatcher.now() + cell.actor_class.idle_after_s / 2)
         dispatcher.check_deadlines()
 
     def _gave_up(self, cell: Cell) -> None:
         if cell.state != STOPPING:
             return  # killed while its on_stop ran
-        node, parent = self._node, cell.parent
-        if node.stopping or (parent is not None and parent.state >= STOPPING):
-            node.life.finish(cell, "idle")
+        node = self._node
+        if node.stopping or cell.idle_look is None:  # somebody asked it to stop meanwhile
+            node.life.finish(cell, "stopped")
             return
         cell.actor = None
         cell.actor_ref = None
         cell.context = None
         cell.state = PASSIVE
         node.publishing.forget(cell)
+        if cell.executor is not node.dispatcher:
+            node.end_executor(cell)
+            cell.executor = node.dispatcher  # where it wakes
         if cell.placed:
             node.directory.let_go(cell)
         node.emit(AgentPassivated(str(cell.address), node.name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from covey.framework.address import Address
 from covey.framework.backpressure import DONE, send_or_wait
@@ -17,9 +17,12 @@ from covey.framework.watching import Terminated, watch_here, watch_of
 
 if TYPE_CHECKING:
     from covey.framework.current import Current
+    from covey.framework.messages.request import Request
     from covey.framework.node import Node
 
 __all__ = ["MAX_CHAIN", "AgentRef"]
+
+R = TypeVar("R")
 
 MAX_CHAIN = 64
 MAX_TIMEOUT_S = 1e9
@@ -96,6 +99,11 @@ class AgentRef:
             return DONE
         return send_or_wait(cell, item, node.ask_timeout_s, cell.wait_for_room)
 
+    @overload
+    def ask(self, message: Request[R], timeout: float | None = None) -> Reply[R]: ...
+    @overload
+    def ask(self, message: Any, timeout: float | None = None) -> Reply[Any]: ...
+
     def ask(self, message: Any, timeout: float | None = None) -> Reply[Any]:
         """Send a message and get a `Reply`; its deadline is `timeout` seconds from now (default 5).
 
@@ -145,8 +153,8 @@ class AgentRef:
 
         Within an agent's handler the `Terminated` comes as a message to that agent too, once, ahead of no
         other mail; an agent watches another once at a time, and no longer than it lives itself. Restarts,
-        moves and passivation are no end (a watched agent is not passivated). One that is not alive is
-        reported at once; one whose node is lost as soon as that is known. `cancel()` on the reply ends the
+        moves and passivation are no end (a watched agent is not passivated, and a placed one is activated by
+        this). One that is not alive is reported at once; one whose node is lost as soon as that is known. `cancel()` on the reply ends the
         watch. The reply has no deadline.
         """
         node, current = self._node, CURRENT.get()
@@ -154,7 +162,7 @@ class AgentRef:
         reply, is_new = watch_of(watcher, self._address)
         if not is_new:
             return reply
-        cell = node.directory.find(self._address, self._node_name, activate=False)
+        cell = node.directory.find(self._address, self._node_name)
         if cell is not None and cell.state != STOPPED:
             watch_here(cell, reply)
         elif not node.outbound.watch(self._address, self._node_name, reply):

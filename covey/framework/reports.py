@@ -8,7 +8,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.dead_letters import NOTED_FOR_S, DeadLetter, DeadLetters, clip
-from covey.framework.envelope import Envelope
+from covey.framework.envelope import opened
 from covey.framework.events import DeadLettered, Event, EventSink
 from covey.framework.link import Link
 from covey.framework.messages import codec
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from covey.framework.transport import Transport
 
 __all__ = ["Reports"]
+
+HANDLED = ("failed", "rejected", "cancelled")
+"""The reasons of those letters that a handler had begun with."""
 
 logger = logging.getLogger("covey.node")
 
@@ -57,29 +60,37 @@ class Reports(Link):
 
     def dead_letter(self, address: Address, item: Any, reason: str, detail: str = "") -> None:
         """Keep what could not be delivered or handled."""
-        envelope = item if type(item) is Envelope else None
-        message = item if envelope is None else envelope.message
-        context = b"" if envelope is None else envelope.context
-        sender = "" if envelope is None or envelope.sender is None else str(envelope.sender)
-        self._keep(str(address), reason, codec.type_name(message), clip(message), detail, sender, context)
+        envelope = opened(item)
+        self._keep(
+            DeadLetter(
+                reason,
+                str(address),
+                "" if envelope.sender is None else str(envelope.sender),
+                codec.type_name(envelope.message),
+                clip(envelope.message),
+                detail,
+                time(),
+                envelope.context[:16].hex(),
+                envelope.message_id,
+                int(reason in HANDLED),
+            ),
+            envelope.context,
+        )
 
     def dead_letter_wire(self, target: str, type_name: str, reason: str, detail: str) -> None:
         """Keep an envelope of another node that was never decoded."""
-        self._keep(target, reason, type_name, "", detail, "", b"")
+        self._keep(DeadLetter(reason, target, "", type_name, "", detail, time(), ""), b"")
 
-    def _keep(
-        self, target: str, reason: str, type_name: str, payload: str, detail: str, sender: str, context: bytes
-    ) -> None:
-        letter = DeadLetter(reason, target, sender, type_name, payload, detail, time(), context[:16].hex())
+    def _keep(self, letter: DeadLetter, context: bytes) -> None:
         # A failure has its own report, and a cancelled ask was somebody's wish.
-        if self.dead_letters.add(letter) and reason not in ("failed", "cancelled"):
+        if self.dead_letters.add(letter) and letter.reason not in ("failed", "cancelled"):
             logger.warning(
                 "dead letter on node %s: %s to %s: %s (%s); more like it are only counted for %g s",
                 self.name,
-                type_name or "a message",
-                target or "nobody",
-                reason,
-                detail or "no detail",
+                letter.message_type or "a message",
+                letter.target or "nobody",
+                letter.reason,
+                letter.detail or "no detail",
                 NOTED_FOR_S,
             )
-        self.emit(DeadLettered(target, reason, type_name, context))
+        self.emit(DeadLettered(letter.target, letter.reason, letter.message_type, context))

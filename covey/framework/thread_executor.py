@@ -93,6 +93,7 @@ class ThreadExecutor:
                 if self._calls:
                     function, args = self._calls.popleft()
                     self._guarded(function, *args)
+                    del function, args  # they know the agent, which may be forgotten meanwhile
                 else:
                     self._guarded(self._take_turn, self._wakes.popleft())
         if self._runner is not None:

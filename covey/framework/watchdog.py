@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -13,8 +15,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.cell import Cell
+from covey.framework.construction import construct
 from covey.framework.envelope import message_of
 from covey.framework.events import LoopHeld
+from covey.framework.life import Life
 from covey.framework.messages import codec
 from covey.framework.receive import Receiver
 
@@ -32,13 +36,36 @@ REMEMBERED = 1_000
 NARROWLY_S = 0.001
 """The shortest pause between two looks."""
 STACK_FRAMES = 12
+TURN_WITHIN = 10
+"""Frames from a handler's first step out to the turn that began it, at most."""
 
 _TURN = Cell.turn.__code__
+_COLLECTIONS: deque[tuple[float, float]] = deque(maxlen=64)
+"""Begin and end of the garbage collections of late: they stop every thread, and are no handler's fault."""
+_collecting_since = 0.0
+
+
+def _note_collection(phase: str, _info: object) -> None:
+    global _collecting_since
+    if phase == "start":
+        _collecting_since = monotonic()
+    else:
+        _COLLECTIONS.append((_collecting_since, monotonic()))
+
+
+def _collected_s(since: float, until: float) -> float:
+    """Seconds of garbage collection within a span of time."""
+    spans = tuple(_COLLECTIONS)
+    return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in spans)
+
+
 _RUNNING_CODE = {
     _TURN,
     Receiver._call.__code__,
     Receiver._attend.__code__,
     Receiver._attend_hook.__code__,
+    Life._run_hook.__code__,
+    construct.__code__,
 }
 
 
@@ -81,6 +108,8 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name=f"covey-watchdog-{node}", daemon=True)
 
     def start(self) -> None:
+        if _note_collection not in gc.callbacks:
+            gc.callbacks.append(_note_collection)
         self._thread.start()
 
     def close(self) -> None:
@@ -91,9 +120,11 @@ class Watchdog:
 
     def late(self, cell: Receiver, message: Any, since: float, took_s: float) -> None:
         """A plain handler has ended that took too long; on the loop thread."""
-        if since == self._told_since:
+        took_s -= _collected_s(since, since + took_s)
+        if since == self._told_since or took_s < self._hold_s:
             return
-        handler = cell.routes.cache.get(type(message))
+        subscription = getattr(message, "subscription", None)
+        handler = cell.routes.cache.get(type(message)) or getattr(subscription, "handler", None)
         name = f"{cell.actor_class.__qualname__}.{'on_receive' if handler is None else handler.name}"
         self._report(cell, name, codec.type_name(message), took_s, "")
 
@@ -124,6 +155,7 @@ class Watchdog:
             if seen != self._seen:
                 self._seen, self._seen_at = seen, now
             held_s = now - self._seen_at
+        held_s -= _collected_s(now - held_s, now)
         if held_s < hold_s:
             return min(hold_s - held_s, hold_s / 5)
         self._told_since = -1.0 if run.since is None else run.since
@@ -132,7 +164,7 @@ class Watchdog:
 
     def _report(self, cell: Receiver, handler: str, message_type: str, held_s: float, stack: str) -> None:
         address, now = str(cell.address), monotonic()
-        key = (cell.address.kind, handler)
+        key = (cell.address.kind, handler.rpartition(".")[2])
         if now - self._reported_at.get(key, float("-inf")) < REPORT_AGAIN_S:
             return
         if len(self._reported_at) >= REMEMBERED:
@@ -155,27 +187,29 @@ class Watchdog:
 def _running(frame: FrameType) -> _Run | None:
     """The agent and the handler in the stack of a thread; None when the runtime itself is at work."""
     inner: list[FrameType] = []
-    since = None
-    walk: FrameType | None = frame
-    while walk is not None and walk.f_code not in _RUNNING_CODE:
-        inner.append(walk)
-        walk = walk.f_back
-    if walk is None:
-        return None
-    owner = walk
-    if owner.f_code is not _TURN and walk.f_back is not None and walk.f_back.f_back is not None:
-        for outer in (walk.f_back, walk.f_back.f_back):
-            if outer.f_code is _TURN:
-                since = outer.f_locals.get("since")
-    names = owner.f_locals
-    if owner.f_code is _TURN:
-        since = names.get("since")
-    item = names.get("message") if owner.f_code is not _TURN else message_of(names.get("item"))
+    owner: FrameType | None = frame
+    while owner is not None and owner.f_code not in _RUNNING_CODE:
+        inner.append(owner)
+        owner = owner.f_back
     own = [f for f in reversed(inner) if not f.f_globals.get("__name__", "").startswith("covey.framework")]
-    if not own:
+    if owner is None or not own:
         return None
+    names = owner.f_locals
+    message = message_of(names["item"]) if owner.f_code is _TURN else names.get("message")
+    cell = names["self"] if isinstance(names.get("self"), Receiver) else names["cell"]
     stack = "".join(traceback.format_list(traceback.StackSummary.extract(_numbered(own[:STACK_FRAMES]))))
-    return _Run(names["self"], own[0].f_code.co_qualname, item, since, stack.rstrip())
+    return _Run(cell, own[0].f_code.co_qualname, message, _since(owner), stack.rstrip())
+
+
+def _since(frame: FrameType | None) -> float | None:
+    """When the message began that a turn on this stack handles."""
+    for _ in range(TURN_WITHIN):
+        if frame is None:
+            return None
+        if frame.f_code is _TURN:
+            return frame.f_locals.get("since")
+        frame = frame.f_back
+    return None
 
 
 def _numbered(frames: list[FrameType]) -> Any:

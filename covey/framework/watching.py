@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from covey.framework.cell import Cell
     from covey.framework.envelope import ReplyPort
 
-__all__ = ["Terminated", "end_watches", "notify_watches", "watch_here", "watch_of"]
+__all__ = [
+    "Terminated",
+    "end_watches",
+    "notify_watches",
+    "relay",
+    "unwatch",
+    "watch_elsewhere",
+    "watch_here",
+    "watch_of",
+]
 
 _LOCK = threading.RLock()
 
@@ -65,19 +74,45 @@ def watch_here(cell: Cell, reply: Reply[Any] | ReplyPort) -> None:
             cell.watches = []
         cell.watches.append(reply)
     if isinstance(reply, Reply):
-        reply._on_cancel = lambda reply: _forget(cell, reply)
+        reply._on_cancel = lambda reply: unwatch(cell, reply)
     if cell.state == STOPPED:
         notify_watches(cell, "stopped")
 
 
 def notify_watches(cell: Cell, reason: str) -> None:
     """An agent has ended: tell those who watch it."""
+    for watch in _taken(cell):
+        watch.resolve(Terminated(address=str(cell.address), reason=reason))
+
+
+def watch_elsewhere(cell: Cell) -> None:
+    """A placed agent has moved to another node: those who watch it go on watching it there."""
+    for watch in _taken(cell):
+        if not cell.node.outbound.watch(cell.address, "", watch):
+            watch.resolve(Terminated(address=str(cell.address), reason="it is not alive"))
+
+
+def relay(asked: Reply[Any], target: Address, watch: ReplyPort) -> None:
+    """Pass on what another node tells of an agent's end; that the node is gone is an end too."""
+
+    def tell() -> None:
+        error = asked.error()
+        if error is None:
+            watch.resolve(asked.get())
+        elif isinstance(error, AgentDeadError):
+            watch.resolve(Terminated(address=str(target), reason=error.reason))
+        else:
+            watch.fail(error)
+
+    asked.add_done_callback(tell)
+    if isinstance(watch, Reply):
+        watch._on_cancel = lambda _watch: asked.cancel()
+
+
+def _taken(cell: Cell) -> list[Any]:
     with _LOCK:
         watches, cell.watches = cell.watches, None
-    if watches:
-        told = Terminated(address=str(cell.address), reason=reason)
-        for reply in watches:
-            reply.resolve(told)
+    return watches or []
 
 
 def end_watches(watcher: Cell) -> None:
@@ -88,7 +123,8 @@ def end_watches(watcher: Cell) -> None:
         reply.cancel()
 
 
-def _forget(cell: Cell, reply: Any) -> None:
+def unwatch(cell: Cell, reply: Any) -> None:
+    """Nobody waits for this reply any more."""
     with _LOCK:
         if cell.watches is not None and reply in cell.watches:
             cell.watches.remove(reply)
@@ -98,8 +134,5 @@ def _tell(watcher: Cell, target: Address, reply: Reply[Terminated]) -> None:
     with _LOCK:
         if watcher.watching is None or watcher.watching.pop(target, None) is None:
             return
-    error = reply.error()
-    if error is None:
+    if reply.error() is None:
         watcher.put((reply.get(), target))
-    elif isinstance(error, AgentDeadError):  # its node is gone
-        watcher.put((Terminated(address=str(target), reason=error.reason), target))

@@ -20,7 +20,7 @@ from covey.framework.errors import AskCycleError, CoveyError, MailboxFullError, 
 from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.framework.proto.envelope_pb2 import Frame
-from covey.framework.watching import Terminated, watch_here
+from covey.framework.watching import Terminated, unwatch, watch_here
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
@@ -166,11 +166,19 @@ class Inbound:
 
     def _watch(self, peer: Peer, wire: WireEnvelope, address: Address) -> None:
         port = self._unregistered_port(peer, wire)
-        cell = self._node.directory.find(address, activate=False)
+        cell = self._node.directory.find(address)
         if cell is None:
             port.resolve(Terminated(address=wire.target, reason="it is not alive"))
             return
         self._register(port, cell)
+        settled = port.on_settled
+        assert settled is not None
+
+        def unwatched() -> None:
+            settled()
+            unwatch(cell, port)
+
+        port.on_settled = unwatched
         watch_here(cell, port)
 
     def _port(self, peer: Peer, wire: WireEnvelope, cell: Cell) -> InboundAsk:

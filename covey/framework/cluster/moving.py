@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pykka.messages import _ActorStop
 
-from covey.framework.envelope import Envelope
+from covey.framework.envelope import opened
 from covey.framework.errors import CoveyError, TransportError
 from covey.framework.reply import Reply
 
@@ -19,17 +19,20 @@ __all__ = ["send_on"]
 def send_on(cell: Cell, item: Any) -> bool:
     """Send the mail of a stopped agent to the node where the agent belongs now; False when it is of none."""
     node, address = cell.node, cell.address
+    successor = node.directory.find(address, activate=False) if cell.placed else None
+    if successor is not None and successor is not cell and successor.offer(item):
+        return True  # another agent was spawned where this one, passive, was
     if not cell.placed or node.stopping or node.presence.locate(address, "") in (None, node.name):
         return False
-    envelope = item if type(item) is Envelope else None
-    reply = None if envelope is None else envelope.reply
-    if envelope is not None and type(envelope.message) is _ActorStop:
+    envelope = opened(item)
+    reply = envelope.reply
+    if type(envelope.message) is _ActorStop:
         return False
     try:
-        if envelope is not None and isinstance(reply, Reply):
+        if isinstance(reply, Reply):
             node.outbound.ask(address, "", envelope, reply)
         elif reply is None:
-            node.outbound.tell(address, "", item)
+            node.outbound.tell(address, "", envelope)
         else:
             return False  # of another node's agent, which is told and may ask again
     except TransportError:

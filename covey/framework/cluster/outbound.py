@@ -21,11 +21,13 @@ from covey.framework.errors import (
 )
 from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
+from covey.framework.reply import Reply
+from covey.framework.watching import relay
 
 if TYPE_CHECKING:
     from covey.framework.address import Address
+    from covey.framework.envelope import ReplyPort
     from covey.framework.node import Node
-    from covey.framework.reply import Reply
 
 __all__ = ["ENVELOPE_OVERHEAD_BYTES", "STOP_TYPE", "WATCH_TYPE", "Outbound"]
 
@@ -143,7 +145,7 @@ class Outbound:
             peer.enlist(order)
         return True
 
-    def watch(self, address: Address, node_name: str, reply: Reply[Any]) -> bool:
+    def watch(self, address: Address, node_name: str, reply: ReplyPort) -> bool:
         """Learn of the end of an agent of another node; False when it is of no other."""
         route = self._find_route(address, node_name)
         if route is None:
@@ -151,7 +153,9 @@ class Outbound:
         message_id = self._pending.new_id()
         peer = route.peer
         data = pack_answer(WireEnvelope.ASK, message_id, type=WATCH_TYPE, target=str(address))
-        self._await_answer(reply, message_id, peer.name)
+        asked: Reply[Any] = Reply(address, message_type="watch")
+        relay(asked, address, reply)
+        self._await_answer(asked, message_id, peer.name)
         peer.send_urgent(data, WATCH_TYPE)
         return True
 
@@ -228,6 +232,7 @@ class Outbound:
         """This node leaves: what was not sent yet, and what comes from now on, becomes dead letters."""
         self._closed = why
         self._routes = {}
+        self._pending.close(why)
         left = [item for peer in self.peers for item in peer.abandon(why)]
         for item in left:
             self.refuse(item, reason, TransportError(why))

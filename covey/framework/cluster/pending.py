@@ -49,6 +49,11 @@ class PendingReplies:
             if destination == name:
                 reply.fail(gone(reply.target, name, why))
 
+    def close(self, why: str) -> None:
+        """This node leaves: no answer will come any more."""
+        for reply, _destination in list(self._pending.values()):
+            reply.fail(AgentDeadError(reply.target, why))
+
 
 def gone(target: str, name: str, why: str) -> AgentDeadError:
     """The error of an ask whose node has left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from covey.framework.cell import Cell
 from covey.framework.events import AgentEscalated
@@ -32,8 +33,8 @@ class PlacedGuardian:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._histories: dict[Cell, tuple[float, ...]] = {}
-        self._streaks: dict[Cell, Streak] = {}
+        self._histories: WeakKeyDictionary[Cell, tuple[float, ...]] = WeakKeyDictionary()
+        self._streaks: WeakKeyDictionary[Cell, Streak] = WeakKeyDictionary()
         self.backoff: Backoff | None = Backoff()
 
     def replaces(self, cell: Cell) -> bool:  # noqa: ARG002 - none is
