@@ -10,6 +10,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS_VENV := .venv-peers
+PEERS_STAMP := $(PEERS_VENV)/.covey-peers
 
 ifeq ($(COVEY_TORCH),0)
 EXTRAS := server,examples,dev
@@ -23,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench proto clean clean-venv venv-is-sound
+.PHONY: help setup demo test check bench bench-peers proto clean clean-venv venv-is-sound
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,15 +53,18 @@ bench: $(STAMP) ## run every benchmark against its peers; rows go to reports/*.j
 		$(BIN)/python -m benchmarks $$name --json reports/$$name.json $(ARGS) || exit 1; \
 	done
 
+bench-peers: $(PEERS_STAMP) ## install the peers that cannot live beside Covey into .venv-peers, for bench
+	@echo "covey: $(PEERS_VENV) is ready: 'make bench' measures its packages as well"
+
 proto: $(STAMP) ## regenerate covey/framework/proto/*_pb2.py from its .proto
 	$(BIN)/python tools/generate_proto.py
 
 clean: ## remove caches, builds and reports; .venv stays
 	rm -rf build dist reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -path ./$(PEERS_VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-venv: ## remove .venv
-	rm -rf $(VENV)
+clean-venv: ## remove .venv and .venv-peers
+	rm -rf $(VENV) $(PEERS_VENV)
 
 # Runs before every target that uses .venv, and never makes it look out of date.
 venv-is-sound:
@@ -67,3 +72,10 @@ venv-is-sound:
 
 $(STAMP): pyproject.toml constraints.txt tools/venv.sh | venv-is-sound
 	@PYTHON='$(PYTHON)' tools/venv.sh install $(VENV) '$(EXTRAS)' $@ '$(SIZE)'
+
+# A virtual environment of their own: autogen-core needs protobuf 5, Covey 6.31 or newer.
+$(PEERS_STAMP): benchmarks/peers/requirements.txt
+	@test -e $(PEERS_VENV) || $(PYTHON) -m venv $(PEERS_VENV)
+	@echo "covey: installing the peers of the benchmarks into $(PEERS_VENV): about 700 MB on disk, once"
+	@$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@

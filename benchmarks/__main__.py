@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks NAME [--json PATH] [--quick] [--pairs N]`."""
+"""The command line: `python -m benchmarks NAME [--json PATH] [--plot PATH] [--quick] [--pairs N]`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import environment, local, node_to_node
+from benchmarks import agents, ask, environment, local, node_to_node
 from benchmarks.harness import DEFAULT_PAIRS, BenchmarkError, Options, Row
+from benchmarks.peer import PEERS
 from benchmarks.table import print_rows
 
-BENCHMARKS = {"local": local, "node-to-node": node_to_node}
+BENCHMARKS = {"local": local, "ask": ask, "agents": agents, "node-to-node": node_to_node}
+PLOTS = {"agents": agents.plot}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module = BENCHMARKS[asked.name]
     pairs = asked.pairs if asked.pairs is not None else 3 if asked.quick else DEFAULT_PAIRS
     try:
-        rows = module.run(Options(pairs=pairs, quick=asked.quick))
+        rows = module.run(Options(pairs=pairs, quick=asked.quick, peers=asked.peers))
+        if asked.plot:
+            PLOTS[asked.name](rows, asked.plot)
     except BenchmarkError as error:
         print(f"{asked.name}: {error}", file=sys.stderr)
         return 1
@@ -44,14 +48,32 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Covey against its peers.")
     parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="which benchmark to run")
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the rows there, as a JSON list")
-    parser.add_argument("--quick", action="store_true", help="fewer messages and 3 pairs: rougher figures")
-    parser.add_argument("--pairs", type=int, metavar="N", help=f"interleaved pairs (default {DEFAULT_PAIRS})")
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw there, as .svg and .png (agents)")
+    parser.add_argument("--quick", action="store_true", help="fewer messages and 3 rounds: rougher figures")
+    parser.add_argument("--pairs", type=int, metavar="N", help=f"how many rounds (default {DEFAULT_PAIRS})")
+    parser.add_argument(
+        "--peers",
+        type=_peers,
+        metavar="NAMES",
+        help=f"which of {', '.join(PEERS)} to measure too: a list with commas, or none (default: all)",
+    )
     parser.add_argument("--list", action="store_true", help="say what there is")
     parser.add_argument("--names", action="store_true", help="only the names, for scripts")
     asked = parser.parse_args(arguments)
     if not (asked.name or asked.list or asked.names):
         parser.error(f"name a benchmark ({', '.join(BENCHMARKS)}) or give --list")
+    if asked.plot and asked.name not in PLOTS:
+        parser.error(f"there is no plot of {asked.name}: only of {', '.join(PLOTS)}")
     return asked
+
+
+def _peers(text: str) -> frozenset[str]:
+    names = frozenset(text.split(",")) - {"none"}
+    if unknown := sorted(names - PEERS.keys()):
+        raise argparse.ArgumentTypeError(
+            f"no peer is called {', '.join(unknown)}: choose from {', '.join(PEERS)}, or none"
+        )
+    return names
 
 
 def _write(path: Path, rows: Sequence[Row], facts: Mapping[str, str]) -> None:

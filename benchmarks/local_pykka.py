@@ -1,4 +1,4 @@
-"""One sample of Pykka's ThreadingActor: `messaging TELLS ASKS` or `actors COUNT`."""
+"""One sample of Pykka's ThreadingActor: `messaging TELLS HOPS ASKS` or `actors COUNT`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import psutil
 import pykka
 
 from benchmarks.child import give_sample
+from benchmarks.statistics import quantile
 
 HANDLED_WITHIN_S = 60.0
+HOPS_SHARE = 10
+"""A hop between threads is a switch of threads: a tenth of the hops measures it as well."""
 
 
 @dataclass
@@ -22,8 +25,29 @@ class Tick:
 
 
 @dataclass
+class Hop:
+    left: int
+
+
+@dataclass
 class Question:
     number: int
+
+
+@dataclass
+class Answer:
+    number: int
+
+
+class Idle(pykka.ThreadingActor):
+    """Has one attribute and does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def on_receive(self, message: object) -> None:
+        self.count += 1
 
 
 class Counter(pykka.ThreadingActor):
@@ -34,43 +58,65 @@ class Counter(pykka.ThreadingActor):
         self.left = total
         self.done = done
 
-    def on_receive(self, message: object) -> int | None:
+    def on_receive(self, message: object) -> Answer | None:
         if isinstance(message, Question):
-            return message.number
+            return Answer(message.number)
         self.left -= 1
         if not self.left and self.done is not None:
             self.done.set()
         return None
 
 
-def messaging(tells: int, asks: int) -> None:
-    """Measure tells until the last one was handled, then asks one by one, on a warm actor."""
+class Runner(pykka.ThreadingActor):
+    """Passes hops on to the actor that it was told, until none is left; then sets `done`."""
+
+    def __init__(self, done: threading.Event) -> None:
+        super().__init__()
+        self.done = done
+        self.next_one: pykka.ActorRef[Runner] | None = None
+
+    def on_receive(self, message: object) -> None:
+        if isinstance(message, pykka.ActorRef):
+            self.next_one = message
+        elif isinstance(message, Hop) and message.left:
+            assert self.next_one is not None
+            self.next_one.tell(Hop(message.left - 1))
+        else:
+            self.done.set()
+
+
+def messaging(tells: int, hops: int, asks: int) -> None:
+    """Measure tells until the last one was handled, hops, then asks one by one, on warm actors."""
     _tell(tells // 10)
     tell_s = _tell(tells)
+    hops //= HOPS_SHARE
+    _hop(hops // 10)
+    hops_s = _hop(hops)
     ref = Counter.start()
-    for number in range(asks // 10):
-        ref.ask(Question(number))
-    question = Question(7)
-    started = time.perf_counter()
-    for _ in range(asks):
-        ref.ask(question, timeout=5.0)
-    ask_s = time.perf_counter() - started
-    give_sample(tells_per_s=tells / tell_s, ask_us=ask_s / asks * 1e6)
+    _ask(ref, asks // 10)
+    waits_s = _ask(ref, asks)
+    give_sample(
+        tells_per_s=tells / tell_s,
+        hops_per_s=hops / hops_s,
+        ask_us=sum(waits_s) / asks * 1e6,
+        ask_p50_us=quantile(waits_s, 0.5) * 1e6,
+    )
     pykka.ActorRegistry.stop_all()
 
 
 def actors(count: int) -> None:
     """Measure starting so many actors, and what they occupy."""
-    Counter.start().stop()
+    Idle.start().stop()
     gc.collect()
     process = psutil.Process()
     before_bytes = process.memory_info().rss
     started = time.perf_counter()
-    refs = [Counter.start() for _ in range(count)]
+    for _ in range(count):
+        Idle.start()
     start_s = time.perf_counter() - started
     gc.collect()
     grown_bytes = process.memory_info().rss - before_bytes
-    give_sample(kib_per_actor=grown_bytes / count / 1024, starts_per_s=len(refs) / start_s)
+    give_sample(kib_per_actor=grown_bytes / count / 1024, starts_per_s=count / start_s)
     pykka.ActorRegistry.stop_all()
 
 
@@ -88,8 +134,34 @@ def _tell(count: int) -> float:
     return elapsed_s
 
 
+def _hop(count: int) -> float:
+    done = threading.Event()
+    one, other = Runner.start(done), Runner.start(done)
+    one.ask(other)
+    other.ask(one)
+    done.clear()
+    started = time.perf_counter()
+    one.tell(Hop(count - 1))
+    if not done.wait(HANDLED_WITHIN_S):
+        sys.exit(f"{count} hops were not done within {HANDLED_WITHIN_S:g} s")
+    elapsed_s = time.perf_counter() - started
+    one.stop()
+    other.stop()
+    return elapsed_s
+
+
+def _ask(ref: pykka.ActorRef[Counter], count: int) -> list[float]:
+    question = Question(7)
+    waits_s = []
+    for _ in range(count):
+        started = time.perf_counter()
+        ref.ask(question, timeout=5.0)
+        waits_s.append(time.perf_counter() - started)
+    return waits_s
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "messaging":
-        messaging(int(sys.argv[2]), int(sys.argv[3]))
+        messaging(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
     else:
         actors(int(sys.argv[2]))

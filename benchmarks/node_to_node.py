@@ -31,7 +31,7 @@ def run(options: Options) -> list[Row]:
     with serving("benchmarks.nats_server") as url:
         return compare(
             _system("covey", "benchmarks.node_covey", url, tells, asks),
-            _system("raw nats-py", "benchmarks.node_raw", url, tells, asks),
+            [_system("raw nats-py", "benchmarks.node_raw", url, tells, asks)],
             MEASURES,
             options.pairs,
         )

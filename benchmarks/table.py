@@ -27,16 +27,24 @@ def print_rows(title: str, rows: Sequence[Row], environment: Mapping[str, str], 
             table.add_section()
         metric = "" if row.metric == shown else f"{row.metric} ({row.better} is better)"
         shown = row.metric
-        interval = f"{_number(row.low)} .. {_number(row.high)}"
-        table.add_row(metric, row.system, _number(row.value), interval, row.unit)
+        table.add_row(metric, row.system, *_cells(row))
     console.print(table)
-    if rows:
+    measured = next((row for row in rows if row.value is not None), None)
+    if measured is not None:
         console.print(
-            f"medians of {rows[0].pairs} interleaved pairs; a ratio is the median of the pairs' ratios; "
-            f"each interval covers its median with {rows[0].coverage:.0%}",
+            f"medians of {measured.pairs} interleaved rounds; a ratio is the median of the rounds' ratios; "
+            f"each interval covers its median with {measured.coverage:.0%}",
             highlight=False,
         )
+    for note in dict.fromkeys(f"{row.system}: {row.note}" for row in rows if row.note):
+        console.print(note, highlight=False)
     console.print(", ".join(f"{name} {value}" for name, value in environment.items()), highlight=False)
+
+
+def _cells(row: Row) -> tuple[str, str, str]:
+    if row.value is None or row.low is None or row.high is None:
+        return "not measured", "", ""
+    return _number(row.value), f"{_number(row.low)} .. {_number(row.high)}", row.unit
 
 
 def _number(value: float) -> str:

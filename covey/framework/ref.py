@@ -153,9 +153,9 @@ class AgentRef:
 
         Within an agent's handler the `Terminated` comes as a message to that agent too, once, ahead of no
         other mail; an agent watches another once at a time, and no longer than it lives itself. Restarts,
-        moves and passivation are no end (a watched agent is not passivated, and a placed one is activated by
-        this). One that is not alive is reported at once; one whose node is lost as soon as that is known. `cancel()` on the reply ends the
-        watch. The reply has no deadline.
+        moves and passivation are no end; a watched agent is not passivated, and a placed one is activated
+        by this. One that is not alive is reported at once, one whose node is lost as soon as that is known.
+        `cancel()` on the reply ends the watch. The reply has no deadline.
         """
         node, current = self._node, CURRENT.get()
         watcher = None if current is None else cast("Cell", current.cell)
