@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from covey.framework.envelope import Envelope
 
 if TYPE_CHECKING:
+    import asyncio
+
     from covey.framework.address import Address
     from covey.framework.receive import Receiver
 
@@ -64,7 +66,7 @@ class Current:
 class Handling(Current):
     """The `Current` of one `async def` handler."""
 
-    __slots__ = ("cell", "envelope", "is_async", "open_spans")
+    __slots__ = ("cell", "envelope", "is_async", "open_spans", "task")
 
     def __init__(
         self, cell: Receiver, envelope: Envelope | tuple[object, Address] | None = None, is_async: bool = True
@@ -73,6 +75,7 @@ class Handling(Current):
         self.envelope = envelope
         self.is_async = is_async
         self.open_spans = 0
+        self.task: asyncio.Task[Any] | None = None
 
 
 CURRENT: ContextVar[Current | None] = ContextVar("covey_current", default=None)

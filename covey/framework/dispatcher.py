@@ -60,11 +60,14 @@ class Executor(Protocol):
     def make_task(
         self, coroutine: Coroutine[Any, Any, Any], context: Context
     ) -> tuple[asyncio.Task[Any], Callable[[], object] | None]:
-        """A task for a handler's coroutine; `begin` starts it. Called from within a turn."""
+        """A task for a handler's coroutine, and its first step if that is left to the caller.
+
+        Called from within a turn; `run_tasks` follows.
+        """
         ...
 
-    def begin(self, context: Context, step: Callable[[], object] | None) -> None:
-        """Start a task that was just made."""
+    def run_tasks(self) -> None:
+        """Run the tasks that were made to their end, unless a loop does so anyway."""
         ...
 
 
@@ -76,6 +79,7 @@ class Dispatcher:
         clock = clock or SystemClock()
         self.now = clock.monotonic
         self.loop = clock.new_event_loop()
+        self._make_task = self.loop.make_task if isinstance(self.loop, DispatchLoop) else None
         self.wheel = DeadlineWheel()
         self.meter = Meter()
         self.ident = 0
@@ -88,7 +92,8 @@ class Dispatcher:
         self.after_turn: Callable[[], None] = lambda: None
         """Called at the end of each turn: what was sent in it leaves the node without another wake-up."""
         self._armed = False
-        self._armed_for = float("inf")
+        self.armed_for = float("inf")
+        """When its timer is due that expires deadlines."""
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"covey-{name}", daemon=True)
@@ -211,7 +216,7 @@ class Dispatcher:
             if (ready or calls) and not self._armed:
                 self._armed = True
                 self.loop.call_soon(self._turn, context=self._base)
-        if self.wheel.next_s < self._armed_for:
+        if self.wheel.next_s < self.armed_for:
             self._arm_timer()
 
     def _run_calls(self) -> None:
@@ -227,30 +232,29 @@ class Dispatcher:
     def make_task(
         self, coroutine: Coroutine[Any, Any, Any], context: Context
     ) -> tuple[asyncio.Task[Any], Callable[[], object] | None]:
-        if isinstance(self.loop, DispatchLoop):
-            return self.loop.make_task(coroutine, context)
+        if self._make_task is not None:
+            return self._make_task(coroutine, context)
         return self.loop.create_task(coroutine, context=context), None
 
-    def begin(self, context: Context, step: Callable[[], object] | None) -> None:
-        if step is not None:
-            context.run(step)
+    def run_tasks(self) -> None:
+        """Nothing: the loop runs them."""
 
     # -- deadlines ---------------------------------------------------------------------------------
 
     def _arm_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._armed_for = self.wheel.next_s
-        self._timer = self.loop.call_at(self._armed_for, self._expire, context=self._base)
+        self.armed_for = self.wheel.next_s
+        self._timer = self.loop.call_at(self.armed_for, self._expire, context=self._base)
 
     def _expire(self) -> None:
         self._timer = None
-        self._armed_for = float("inf")
+        self.armed_for = float("inf")
         self.wheel.expire_until(self.now())
-        if self.wheel.next_s < self._armed_for:
+        if self.wheel.next_s < self.armed_for:
             self._arm_timer()
 
     def check_deadlines(self) -> None:
         """Make sure that the timer waits for the earliest deadline; from any thread."""
-        if self.wheel.next_s < self._armed_for and not self._armed:
+        if self.wheel.next_s < self.armed_for and not self._armed:
             self._arm()

@@ -97,7 +97,7 @@ class Life:
         if cell.actor is None:
             try:
                 construct(cell)
-            except Exception as error:  # noqa: BLE001 - a constructor may raise anything
+            except BaseException as error:  # noqa: BLE001 - a constructor may raise anything
                 self.fail(cell, error, None, None)
                 return
         assert cell.actor is not None

@@ -354,15 +354,16 @@ class Node(Reports):
 
     def expect(self, reply: Reply[Any], deadline: float) -> None:
         """Resolve the reply with a timeout at its deadline."""
-        if not reply.done():
-            dispatcher = self.dispatcher
-            bucket = reply._bucket = dispatcher.wheel.add(reply, deadline)
-            if reply.done():  # answered before it knew its bucket
-                bucket.discard(reply)
-            if dispatcher.wheel.next_s < dispatcher._armed_for:
-                dispatcher.check_deadlines()
-            if self._closed:
-                self._fail_pending()  # no loop will expire it
+        dispatcher = self.dispatcher
+        wheel = dispatcher.wheel
+        bucket = reply._bucket = wheel.add(reply, deadline)
+        if reply.done():  # answered before it knew its bucket
+            bucket.discard(reply)
+            return
+        if wheel.next_s < dispatcher.armed_for:
+            dispatcher.check_deadlines()
+        if self._closed:
+            self._fail_pending()  # no loop will expire it
 
     def later(self, delay_s: float, function: Callable[[], object]) -> None:
         """Call a function on the loop thread after a delay; at once when it is 0."""

@@ -127,8 +127,10 @@ class Receiver(MailQueue, Current):
         handler = cache[message_type] if message_type in cache else self.routes.find(message_type)
         if handler is None:
             self._handle_other(message, envelope)
-        elif handler.is_async or envelope.context:
+        elif envelope.context:
             self._invoke(handler, (self.actor, message), message, envelope)
+        elif handler.is_async:
+            self._start_handler(handler.function(self.actor, message), message, envelope, True)
         else:
             self._call(handler.function, (self.actor, message), message, envelope)
 
@@ -211,24 +213,31 @@ class Receiver(MailQueue, Current):
         if self.concurrency > 1:
             context = context.copy()
         context.run(CURRENT.set, handling)
-        self._start_task(self._attend(coroutine, handling, message, envelope, fatal), context, envelope)
+        self._start(self._attend(coroutine, handling, message, envelope, fatal), context, handling, envelope)
 
     def start_hook(self, coroutine: Coroutine[Any, Any, Any], ended: Callable[[Any], None]) -> None:
         """Run a hook's coroutine as this agent's; then `ended(error)`, outside of the agent's context."""
         handling = Handling(self)
         context = self.own_context()
         context.run(CURRENT.set, handling)
-        self._start_task(self._attend_hook(coroutine, handling, ended), context, None)
+        self._start(self._attend_hook(coroutine, handling, ended), context, handling, None)
 
-    def _start_task(
-        self, coroutine: Coroutine[Any, Any, Any], context: Context, envelope: Envelope | None
+    def _start(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        context: Context,
+        handling: Handling,
+        envelope: Envelope | None,
     ) -> None:
         self.running += 1
-        task, step = self.executor.make_task(coroutine, context)
+        handling.task, step = self.executor.make_task(coroutine, context)
         if self.tasks is None:
             self.tasks = {}
-        self.tasks[task] = envelope
-        self.executor.begin(context, step)
+        self.tasks[handling.task] = envelope
+        if step is None:
+            self.executor.run_tasks()
+        else:
+            context.run(step)
 
     async def _attend(
         self,
@@ -244,9 +253,7 @@ class Receiver(MailQueue, Current):
             result = await coroutine
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             # Hooks that follow enter the agent's context anew, so this has to be left first.
-            self.executor.call(
-                self._task_failed, handling, error, message, envelope, fatal, born, _own_task()
-            )
+            self.executor.call(self._task_failed, handling, error, message, envelope, fatal, born)
             return
         if envelope.reply is not None:
             envelope.reply.resolve(result)
@@ -254,7 +261,7 @@ class Receiver(MailQueue, Current):
         meter.tasks_left -= 1
         if took_s > meter.slow_s or meter.tasks_left <= 0:
             meter.attended(self, message, took_s)
-        self._task_over(handling, _own_task())
+        self._task_over(handling)
         if self.state == RUNNING:
             if self.stalled:
                 self.resume()
@@ -269,9 +276,9 @@ class Receiver(MailQueue, Current):
             await coroutine
         except BaseException as error:  # noqa: BLE001 - a hook may raise anything
             raised = error
-        self.executor.call(self._hook_over, handling, ended, raised, _own_task())
+        self.executor.call(self._hook_over, handling, ended, raised)
 
-    def _task_over(self, handling: Handling, task: Any) -> None:
+    def _task_over(self, handling: Handling) -> None:
         # Tasks that the handler left behind inherit neither its deadline nor its place in a chain.
         handling.envelope, handling.is_async = None, False
         if self.concurrency == 1 and self.context is not None:
@@ -280,8 +287,8 @@ class Receiver(MailQueue, Current):
             else:
                 self.context.run(CURRENT.set, self)
         self.running -= 1
-        if self.tasks is not None:
-            self.tasks.pop(task, None)
+        if self.tasks is not None and handling.task is not None:
+            self.tasks.pop(handling.task, None)
 
     def _task_failed(
         self,
@@ -291,9 +298,8 @@ class Receiver(MailQueue, Current):
         envelope: Envelope,
         fatal: bool,
         born: int,
-        task: Any,
     ) -> None:
-        self._task_over(handling, task)
+        self._task_over(handling)
         # What an old instance left is no failure of the new one.
         self._raised(error, message, envelope, fatal and born == self.restarts)
         self._go_on()
@@ -303,9 +309,8 @@ class Receiver(MailQueue, Current):
         handling: Handling,
         ended: Callable[[Any], None],
         error: BaseException | None,
-        task: Any,
     ) -> None:
-        self._task_over(handling, task)
+        self._task_over(handling)
         ended(error)
         self._go_on()
 
@@ -330,10 +335,6 @@ class Receiver(MailQueue, Current):
                 self.discard(envelope, "rejected", error)
         elif (fatal or not isinstance(error, Exception)) and self.state in (RUNNING, STOPPING):
             self.failed(error, message, envelope)
-
-
-def _own_task() -> asyncio.Task[Any] | None:
-    return asyncio.current_task()
 
 
 def cancel_from_outside(task: asyncio.Task[Any]) -> None:

@@ -11,7 +11,7 @@ from covey.framework.cell import STOPPED, Cell
 from covey.framework.current import CURRENT
 from covey.framework.envelope import TICK, Envelope
 from covey.framework.errors import AskCycleError, BlockingCallError, ConfigurationError, CoveyError
-from covey.framework.events import is_sampled
+from covey.framework.events import NO_CONTEXT, is_sampled
 from covey.framework.reply import Reply
 from covey.framework.watching import Terminated, watch_here, watch_of
 
@@ -76,11 +76,16 @@ class AgentRef:
         node, cell, current = self._node, self._cell, CURRENT.get()
         if cell is None or cell.state == STOPPED:
             cell = self._cell = node.directory.find(self._address, self._node_name)
-        kind = type(message)
-        item: Any = message
-        if kind is tuple or kind is Envelope or node.sink is not None or cell is None:
-            item = self._item(message, kind, current, local=cell is not None)
-        elif current is not None:
+        sink, kind, context = node.sink, type(message), NO_CONTEXT
+        if sink is not None and (current is None or may_trace(current)):
+            context = sink.outgoing("tell", self._address.kind, message)
+        item: Any
+        if context or cell is None or kind is tuple or kind is Envelope:
+            sender = None if current is None else current.cell.address
+            item = Envelope(message, None, sender, context, node.now() if context else 0.0)
+        elif current is None:
+            item = message
+        else:
             item = (message, current.cell.address)
         if cell is None:
             return node.outbound.tell(self._address, self._node_name, item)
@@ -138,13 +143,25 @@ class AgentRef:
             cell = self._cell = node.directory.find(address, self._node_name)
         sender = None if current is None else current.cell.address
         envelope = Envelope(message, reply, sender)
-        if node.sink is not None:
-            self._trace(envelope, current)
+        sink = node.sink
+        if sink is not None and (current is None or may_trace(current)):
+            envelope.context = context = sink.outgoing("ask", address.kind, message)
+            envelope.put_at = now if context else 0.0
         if cell is None:
             node.outbound.ask(address, self._node_name, envelope, reply)
         else:
             reply._on_cancel = cell.cancel
-            self._ask_here(cell, envelope, reply)
+            # As in `tell`: `Cell.offer` written out.
+            mail = cell.mail
+            if mail is not None and len(mail) < cell.capacity and not cell.waiters:
+                mail.append(envelope)
+                if not cell.scheduled:
+                    cell.scheduled = True
+                    cell.executor.schedule(cell)
+                elif cell.state == STOPPED:
+                    cell.bury()
+            else:
+                self._ask_here(cell, envelope, reply)
         node.expect(reply, deadline)
         return reply
 
@@ -224,26 +241,6 @@ class AgentRef:
 
         cell.wait_for_room(offer)
 
-    def _item(self, message: Any, kind: type, current: Current | None, *, local: bool) -> Any:
-        """What a tell puts into the mailbox where it may be traced, leaves the node, or looks like mail."""
-        sender = None if current is None else current.cell.address
-        envelope = Envelope(message, None, sender)
-        if self._node.sink is not None:
-            self._trace(envelope, current)
-        if not local or envelope.context or kind is tuple or kind is Envelope:
-            return envelope
-        return message if sender is None else (message, sender)
-
-    def _trace(self, envelope: Envelope, current: Current | None) -> None:
-        """Give an envelope its trace context, if it belongs to a trace or begins one."""
-        if current is None or may_trace(current):
-            operation = "tell" if envelope.reply is None else "ask"
-            sink = self._node.sink
-            assert sink is not None
-            envelope.context = context = sink.outgoing(operation, self._address.kind, envelope.message)
-            if context:
-                envelope.put_at = self._node.now()
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AgentRef) and other._identity == self._identity
 
@@ -279,9 +276,9 @@ def may_trace(current: Current) -> bool:
     if current.open_spans:
         return True
     envelope = current.envelope
-    if type(envelope) is not Envelope or current.cell.actor_class.trace == "off":
+    if type(envelope) is not Envelope or (not envelope.context and envelope is not TICK):
         return False
-    return envelope is TICK or is_sampled(envelope.context)
+    return current.cell.actor_class.trace != "off" and (envelope is TICK or is_sampled(envelope.context))
 
 
 def _chain(current: Current) -> tuple[Address, ...]:

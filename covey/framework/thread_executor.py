@@ -58,7 +58,7 @@ class ThreadExecutor:
         task.add_done_callback(self._tasks.discard)
         return task, None
 
-    def begin(self, context: Context, step: Callable[[], object] | None) -> None:  # noqa: ARG002
+    def run_tasks(self) -> None:
         assert self._runner is not None
         loop = self._runner.get_loop()
         while self._tasks and not loop.is_running():

@@ -58,6 +58,11 @@ class OtelSink:
         self._system = system
         self._clock = clock or SystemClock()
         self._draw = draw
+        # OpenTelemetry's function is a detour to this one, on every unsampled message.
+        runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
+        self._current: Callable[[], otel_context.Context] = getattr(
+            runtime, "get_current", otel_context.get_current
+        )
         self.recent = RecentMessages()
         """What was handled last, and how long it took, by kind."""
 
@@ -67,7 +72,7 @@ class OtelSink:
         A current span that is not sampled decides for what it sends as well.
         """
         try:
-            current = otel_context.get_current()
+            current = self._current()
             if current:
                 found = trace.get_current_span(current).get_span_context()
                 if found.is_valid:

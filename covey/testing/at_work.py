@@ -41,10 +41,8 @@ def _on_loop(loop: ManualLoop) -> str:
     found = _running(ident)
     if found is not None:
         return f"{found[0].address} (in {found[1]})"
-    waiting = [
-        str(cell.address) for node in nodes for cell in node.directory.cells if cell.mail or cell.ticks
-    ]
-    return f"{name} (mail waits for: {', '.join(waiting[:10]) or 'none'})"
+    turns = [cell for node in nodes for cell in node.directory.cells if cell.scheduled and not cell.stalled]
+    return f"{name} (agents that take turns: {', '.join(str(cell.address) for cell in turns[:10]) or 'none'})"
 
 
 def _running(ident: int | None) -> tuple[Receiver, str] | None:

@@ -46,12 +46,12 @@ class FaultyTransport:
 
     async def start(self, swarm: str, node_id: str, receiver: Receiver) -> None:
         """See `Transport.start`."""
-        name = node_id.encode()
-        self._header = len(name).to_bytes(_LENGTH_BYTES, "big") + name
         self._faults.tell_time_by(asyncio.get_running_loop().time)
         arrivals = _Arrivals(node_id, receiver, self._faults)
         await self._inner.start(swarm, node_id, arrivals)
         self._arrivals = arrivals
+        name = node_id.encode()  # the inner transport has refused what cannot travel
+        self._header = len(name).to_bytes(_LENGTH_BYTES, "big") + name
 
     def send(self, node_id: str, frame: bytes) -> None:
         """See `Transport.send`."""
