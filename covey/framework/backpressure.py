@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from time import monotonic
 from typing import Any, Protocol
 
 from covey.framework.current import CURRENT
@@ -123,11 +122,11 @@ class PendingTell:
     letter: queueing it without a bound instead would only hide that the sender is too fast.
     """
 
-    __slots__ = ("_deadline", "_settled", "_ticket")
+    __slots__ = ("_settled", "_ticket", "_wait_s")
 
-    def __init__(self, ticket: _Ticket, deadline: float) -> None:
+    def __init__(self, ticket: _Ticket, wait_s: float) -> None:
         self._ticket = ticket
-        self._deadline = deadline
+        self._wait_s = wait_s
         self._settled = False
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -147,7 +146,7 @@ class PendingTell:
 
         ticket.wake = wake
         try:
-            async with asyncio.timeout(max(0.0, self._deadline - monotonic())):
+            async with asyncio.timeout(self._wait_s):
                 if not ticket.taken:
                     await room.wait()
         except TimeoutError:
@@ -177,26 +176,26 @@ def send_or_wait(
             time. The item is then a dead letter.
     """
     current = CURRENT.get()
-    deadline = monotonic() + timeout_s
+    wait_s = timeout_s
     if current is not None and current.deadline is not None:
-        deadline = min(deadline, current.deadline)
+        wait_s = max(0.0, min(wait_s, current.deadline - current.cell.node.now()))
     in_loop = asyncio._get_running_loop() is not None
     if threading.get_ident() in LOOP_THREADS and (not in_loop or asyncio.current_task() is None):
         error = bounded.full_error()
         bounded.refuse(item, error)
         raise error
     if in_loop:
-        return PendingTell(_Ticket(bounded, item, in_turn), deadline)
-    _block(bounded, item, deadline, in_turn)
+        return PendingTell(_Ticket(bounded, item, in_turn), wait_s)
+    _block(bounded, item, wait_s, in_turn)
     return DONE
 
 
-def _block(bounded: Bounded, item: Any, deadline: float, in_turn: Callable[[Waiter], None]) -> None:
+def _block(bounded: Bounded, item: Any, wait_s: float, in_turn: Callable[[Waiter], None]) -> None:
     gate = threading.Event()
     ticket = _Ticket(bounded, item, in_turn)
     ticket.wake = gate.set
     try:
-        if ticket.taken or gate.wait(max(0.0, deadline - monotonic())):
+        if ticket.taken or gate.wait(wait_s):
             return
     except BaseException:
         ticket.leave()

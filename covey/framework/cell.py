@@ -247,4 +247,4 @@ class Cell(Receiver):
         self.node.life.proceed(self)
 
     def failed(self, error: BaseException, message: Any, envelope: Envelope | None) -> None:
-        self.node.life.fail(self, error, message, envelope)
+        self.node.failing.fail(self, error, message, envelope)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from covey.framework.address import Address
-    from covey.framework.receive import Receiver
+    from covey.framework.attending import Attending
 
 __all__ = ["CURRENT", "Current", "Handling"]
 
@@ -27,7 +27,7 @@ class Current:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        cell: Receiver
+        cell: Attending
         envelope: Envelope | tuple[object, Address] | None
         is_async: bool
 
@@ -69,7 +69,10 @@ class Handling(Current):
     __slots__ = ("cell", "envelope", "is_async", "open_spans", "task")
 
     def __init__(
-        self, cell: Receiver, envelope: Envelope | tuple[object, Address] | None = None, is_async: bool = True
+        self,
+        cell: Attending,
+        envelope: Envelope | tuple[object, Address] | None = None,
+        is_async: bool = True,
     ) -> None:
         self.cell = cell
         self.envelope = envelope

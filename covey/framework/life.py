@@ -1,4 +1,4 @@
-"""The life of an agent on its node: start, stop, failure, restart.
+"""The life of an agent on its node: start, restart, stop.
 
 Every function runs in the cell's executor, between two messages of the cell.
 """
@@ -7,38 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pykka
 
+from covey.framework.attending import cancel_from_outside
 from covey.framework.cell import Cell
 from covey.framework.construction import construct
-from covey.framework.death import report_of
-from covey.framework.envelope import TICK
 from covey.framework.errors import AgentDeadError
-from covey.framework.events import NO_CONTEXT, AgentFailed, AgentRestarted, AgentStopped
-from covey.framework.pykka_bridge import ends_all, report_failure
+from covey.framework.events import AgentRestarted, AgentStopped
+from covey.framework.hooks import report_hook, run_hook
 from covey.framework.pykka_registry import leave
-from covey.framework.receive import cancel_from_outside
 from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STATES, STOPPED, STOPPING
 from covey.framework.thread_executor import ThreadExecutor
 from covey.framework.timers import PeriodicTimer
 from covey.framework.watching import end_watches, notify_watches, watch_elsewhere
 
 if TYPE_CHECKING:
-    from covey.framework.envelope import Envelope
     from covey.framework.node import Node
     from covey.framework.supervision.guardian import Guardian
 
 __all__ = ["Life"]
 
 logger = logging.getLogger("covey.agent")
-
-_RUNTIME = os.path.dirname(__file__) + os.sep
 
 CHILDREN_S = 5.0
 """How long the restart of an agent waits for its children to stop before they are killed."""
@@ -98,13 +91,13 @@ class Life:
             try:
                 construct(cell)
             except BaseException as error:  # noqa: BLE001 - a constructor may raise anything
-                self.fail(cell, error, None, None)
+                self._node.failing.fail(cell, error, None, None)
                 return
         assert cell.actor is not None
         if cell.actor_class.on_start is pykka.Actor.on_start:
             self._up(cell, announce)
         else:
-            self._run_hook(cell, cell.actor.on_start, (), partial(self._on_start_ended, cell, announce))
+            run_hook(cell, cell.actor.on_start, (), partial(self._on_start_ended, cell, announce))
 
     def _on_start_ended(
         self, cell: Cell, announce: Callable[[Cell], None], error: BaseException | None
@@ -113,7 +106,7 @@ class Life:
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 logger.error("%s: on_start raised after it was stopped", cell.address, exc_info=error)
         elif error is not None:
-            self.fail(cell, error, None, None)
+            self._node.failing.fail(cell, error, None, None)
         else:
             self._up(cell, announce)
 
@@ -143,7 +136,7 @@ class Life:
 
         def stopped(error: BaseException | None) -> None:
             if error is not None:
-                self._report_hook(cell, "on_stop", error)
+                report_hook(cell, "on_stop", error)
             supervisor = cell.supervisor
             if then is not None:
                 then(cell)
@@ -160,7 +153,7 @@ class Life:
             else:
                 if cell.supervisor is None and then is None:
                     leave(cell)
-                self._run_hook(cell, actor.on_stop, (), stopped)
+                run_hook(cell, actor.on_stop, (), stopped)
 
         cell.ending = end
         self.proceed(cell)
@@ -179,7 +172,7 @@ class Life:
         """Go on stopping if neither a task nor a child is in the way any more."""
         if cell.ending is None or cell.state != STOPPING:
             return
-        self._stop_children(cell, "its parent stopped")
+        self.stop_children(cell, "its parent stopped")
         if not cell.running and not cell.children:
             end, cell.ending = cell.ending, None
             end()
@@ -210,9 +203,9 @@ class Life:
         """Stop without waiting: running tasks are cancelled, `on_stop` is not called."""
         if cell.state == STOPPED:
             return
-        self._cancel_tasks(cell)
+        self.cancel_tasks(cell)
         self.cancel_timers(cell)
-        self._stop_children(cell, reason)
+        self.stop_children(cell, reason)
         self.finish(cell, reason)
 
     def abandon(self, cell: Cell) -> None:
@@ -268,7 +261,8 @@ class Life:
         else:  # it has moved, which is no end
             watch_elsewhere(cell)
 
-    def _stop_children(self, cell: Cell, reason: str) -> None:
+    def stop_children(self, cell: Cell, reason: str) -> None:
+        """Ask all children to stop, the last spawned first; does not wait."""
         for child in reversed(tuple(cell.children or ())):
             if child.state < STOPPING or child.idle_look is not None:
                 child.post(self.stop, child, reason)
@@ -282,86 +276,10 @@ class Life:
         for port in ports:
             port.resolve(None)
 
-    # -- failure -----------------------------------------------------------------------------------
-
-    def fail(self, cell: Cell, error: BaseException, message: Any, envelope: Envelope | None) -> None:
-        """A handler, hook or constructor raised: `on_failure`, a report, and the supervisor decides."""
-        stopping = cell.state == STOPPING
-        actor = cell.actor
-        cell.state = FAILED
-        cell.failed_at = self._node.now()
-        cell.failures += 1
-        cell.last_error = error
-        cell.ending = None
-        self.cancel_timers(cell)
-        self._cancel_tasks(cell)
-        self._stop_children(cell, "its parent failed")
-        name, context = "", NO_CONTEXT
-        cell.last_message = ""
-        if envelope is not None and envelope is not TICK:
-            name, context = self._node.name_of(message), envelope.context
-            envelope.message_id = envelope.message_id or self._node.new_message_id()
-            cell.last_message = f"{name} {envelope.message_id}"
-            if envelope.reply is None:
-                self._node.dead_letter(cell.address, envelope, "failed", repr(error))
-        cell.failed_context = context
-        self._report(cell, error)
-        self._node.emit(AgentFailed(str(cell.address), self._node.name, error, name, cell.restarts, context))
-
-        all_end = ends_all(cell, error)
-        if cell.supervisor is None:
-            leave(cell)
-
-        def decided(hook_error: BaseException | None) -> None:
-            if hook_error is not None:
-                self._report_hook(cell, "on_stop" if all_end else "on_failure", hook_error)
-            supervisor = cell.supervisor
-            if supervisor is None or (stopping and not supervisor.replaces(cell)):
-                self.finish(cell, f"failed: {type(error).__name__}: {error}")
-                return
-            self.answer_stops(cell)
-            self._node.dispatcher.call(supervisor.child_down, cell, error)
-
-        if all_end and actor is not None:
-            self._run_hook(cell, actor.on_stop, (), decided)
-            pykka.ActorRegistry.stop_all(block=False)
-        elif actor is None or cell.actor_class.on_failure is pykka.Actor.on_failure:
-            decided(None)
-        else:
-            self._run_hook(cell, actor.on_failure, (type(error), error, error.__traceback__), decided)
-
-    def _report(self, cell: Cell, error: BaseException) -> None:
-        trace = (type(error), error, _beyond_the_runtime(error))
-        if report_failure(cell, error, trace[2]):
-            logger.warning("%s", report_of(cell, error))
-        else:
-            logger.error("%s", report_of(cell, error), exc_info=trace)
-
-    def _report_hook(self, cell: Cell, hook: str, error: BaseException) -> None:
-        if not report_failure(cell, error, error.__traceback__):
-            logger.error("%s: %s raised", cell.address, hook, exc_info=error)
-
     # -- parts -------------------------------------------------------------------------------------
 
-    def _run_hook(
-        self,
-        cell: Cell,
-        hook: Callable[..., Any],
-        args: tuple[Any, ...],
-        then: Callable[[BaseException | None], None],
-    ) -> None:
-        cell.envelope = None
-        try:
-            result = (cell.context or cell.own_context()).run(hook, *args)
-        except BaseException as error:  # noqa: BLE001 - a hook may raise anything
-            then(error)
-            return
-        if asyncio.iscoroutine(result):
-            cell.start_hook(result, then)
-        else:
-            then(None)
-
-    def _cancel_tasks(self, cell: Cell) -> None:
+    def cancel_tasks(self, cell: Cell) -> None:
+        """Cancel what runs; who asked for it learns that the agent does not."""
         error = AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}")
         for task, envelope in list((cell.tasks or {}).items()):
             if envelope is not None and envelope.reply is not None:
@@ -375,13 +293,3 @@ class Life:
             cell.timers = None
             for timer in timers:
                 timer.cancel()
-
-
-def _beyond_the_runtime(error: BaseException) -> TracebackType | None:
-    """The traceback from the first frame that is not the runtime's: those before it help nobody."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith(_RUNTIME):
-            break
-        trace = trace.tb_next
-    return trace

@@ -124,7 +124,8 @@ class Link:
         except CoveyError as error:
             logger.warning("a beacon of node %s could not be sent: %s", self.name, error)
 
-    async def _close_transport(self) -> None:
+    async def close_transport(self) -> None:
+        """Send what can be sent, make dead letters of the rest, and leave the server."""
         if self._transport is not None:
             self._flush()
             if self._link_is_up:

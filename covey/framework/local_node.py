@@ -10,7 +10,7 @@ import weakref
 from covey.framework.errors import ConfigurationError
 from covey.framework.node import Node
 
-__all__ = ["adopt", "default_node", "node_of_swarm"]
+__all__ = ["adopt", "default_node", "live_nodes", "node_of_swarm"]
 
 _lock = threading.Lock()
 _default: Node | None = None
@@ -33,6 +33,13 @@ def adopt(node: Node) -> None:
     """Make a node findable by its name and its swarm's: for refs that are unpickled in this process."""
     with _lock:
         _nodes[node.swarm, node.name] = node
+
+
+def live_nodes() -> tuple[Node, ...]:
+    """The nodes that run in this process."""
+    with _lock:
+        known = list(_nodes.values())
+    return tuple(node for node in known if not node.ended.is_set())
 
 
 def node_of_swarm(swarm: str, name: str) -> Node:

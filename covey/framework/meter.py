@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from covey.framework.envelope import message_of
 
 if TYPE_CHECKING:
+    from covey.framework.attending import Attending
     from covey.framework.events import EventSink
-    from covey.framework.receive import Receiver
 
 __all__ = ["ONE_IN", "SLOW_S", "Meter"]
 
@@ -30,7 +30,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._sink: EventSink | None = None
-        self._late: Callable[[Receiver, Any, float, float], None] | None = None
+        self._late: Callable[[Attending, Any, float, float], None] | None = None
         self.at = 0.0
         """When the last message ended, or whatever ran last on this thread: when the next one begins."""
         self.left = NEVER
@@ -46,17 +46,17 @@ class Meter:
             self.left = self.tasks_left = ONE_IN
             self.slow_s = min(self.slow_s, SLOW_S)
 
-    def report_late(self, hold_s: float, late: Callable[[Receiver, Any, float, float], None]) -> None:
+    def report_late(self, hold_s: float, late: Callable[[Attending, Any, float, float], None]) -> None:
         """Call `late(cell, message, since, took_s)` for a plain handler that took longer than `hold_s`."""
 
-        def check(cell: Receiver, message: Any, since: float, took_s: float) -> None:
+        def check(cell: Attending, message: Any, since: float, took_s: float) -> None:
             if took_s > hold_s:
                 late(cell, message, since, took_s)
 
         self._late = check
         self.slow_s = min(self.slow_s, hold_s)
 
-    def handled(self, cell: Receiver, item: Any, since: float, took_s: float) -> int:
+    def handled(self, cell: Attending, item: Any, since: float, took_s: float) -> int:
         """A plain handler has ended that is slow or the next sample; returns how far the next sample is."""
         message = message_of(item)
         if self._late is not None:
@@ -66,7 +66,7 @@ class Meter:
         self._sink.observe(cell.address.kind, type(message), took_s, slow=took_s > SLOW_S)
         return ONE_IN
 
-    def attended(self, cell: Receiver, message: Any, took_s: float) -> None:
+    def attended(self, cell: Attending, message: Any, took_s: float) -> None:
         """An `async def` handler has ended that is slow or the next sample."""
         if self.tasks_left <= 0:
             self.tasks_left = NEVER if self._sink is None else ONE_IN

@@ -8,8 +8,6 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
-from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.address import Address, check_key, check_kind
@@ -23,9 +21,11 @@ from covey.framework.cluster.publishing import Publishing
 from covey.framework.directory import Directory
 from covey.framework.dispatch_loop import DispatchLoop
 from covey.framework.dispatcher import Dispatcher
-from covey.framework.errors import AgentDeadError, BlockingCallError, SwarmFailedError
+from covey.framework.errors import BlockingCallError, SwarmFailedError
 from covey.framework.events import AgentStarted, Attributes, EventSink, SpanHandle
+from covey.framework.failing import Failing
 from covey.framework.forked import as_forked
+from covey.framework.leaving import Leaving
 from covey.framework.life import Life
 from covey.framework.messages import codec
 from covey.framework.passivation import Passivation
@@ -49,11 +49,6 @@ logger = logging.getLogger("covey.node")
 
 DEFAULT_ASK_TIMEOUT_S = 5.0
 NO_TRANSPORT_BYTES = 1 << 30
-DRAINED_AT_ONCE = 256
-KILL_S = 0.2
-"""How long a stopping node waits for handlers that it has cancelled."""
-THREAD_JOIN_S = 1.0
-"""How long it waits for the threads of `dispatcher = "thread"`."""
 
 
 class Node(Reports):
@@ -92,7 +87,9 @@ class Node(Reports):
         self.now = self.dispatcher.now
         """Seconds on this node's clock: deadlines, timers, restart windows."""
         self.life = Life(self)
+        self.failing = Failing(self)
         self.passivation = Passivation(self)
+        self.leaving = Leaving(self)
         self.directory = Directory(self, hosts, host_anything=host_anything)
         self.presence = Presence(self, weight, listen_s)
         self.outbound = Outbound(self)
@@ -125,8 +122,8 @@ class Node(Reports):
             asyncio.run_coroutine_threadsafe(self._join(), self.dispatcher.loop).result(30)
         except BaseException:
             self._stopping = True
-            asyncio.run_coroutine_threadsafe(self._close_transport(), self.dispatcher.loop).result(5)
-            self._end_threads()
+            asyncio.run_coroutine_threadsafe(self.close_transport(), self.dispatcher.loop).result(5)
+            self.end_threads()
             self.ended.set()
             raise
 
@@ -160,79 +157,16 @@ class Node(Reports):
             if self._stopping:
                 return
             self._stopping = True
-        end = monotonic() + timeout_s
-        threads = [c.executor for c in self.directory.cells if isinstance(c.executor, ThreadExecutor)]
-        try:
-            asyncio.run_coroutine_threadsafe(self._leave(end), self.dispatcher.loop).result(timeout_s + 5)
-        except TimeoutError:
-            logger.warning(
-                "node %s did not stop within %g s: %d agents are left, and a handler may hold its loop",
-                self.name,
-                timeout_s,
-                len(self.directory),
-            )
-        finally:
-            self._close(threads)
-
-    def _close(self, threads: list[ThreadExecutor]) -> None:
-        for cell in self.directory.cells:  # only those whose thread or loop is held up
-            self.life.abandon(cell)
-        self._end_threads()
-        end = monotonic() + THREAD_JOIN_S
-        for thread in threads:
-            if not thread.join(max(0.0, end - monotonic())):
-                logger.warning("%s is held up by its handler and was left to end by itself", thread.name)
+        self.leaving.leave(timeout_s, self._guardians)
         self._closed = True
-        self._fail_pending()
+        self.leaving.fail_pending()
         self.ended.set()
 
-    def _end_threads(self) -> None:
+    def end_threads(self) -> None:
+        """End the loop's thread and the watchdog's."""
         if self._watchdog is not None:
             self._watchdog.close()
         self.dispatcher.close()
-
-    def _fail_pending(self) -> None:
-        for item in self.dispatcher.wheel.drain():
-            if isinstance(item, Reply):
-                item.fail(AgentDeadError(item.target, f"node {self.name} has stopped"))
-            else:
-                item.expire()
-
-    async def _leave(self, end: float) -> None:
-        self.directory.close()
-        for guardian in self._guardians:
-            guardian.retire()
-        await self._drain(end)
-        for cell in self.directory.cells:
-            self.life.request_kill(cell, "the node stops")
-        await self._until_empty(monotonic() + KILL_S)
-        self.presence.leave()
-        await self._close_transport()
-
-    async def _drain(self, end: float) -> None:
-        """All agents handle what they have; a supervisor's children one after the other, the last first."""
-        supervised = []
-        for number, cell in enumerate(reversed(self.directory.cells)):
-            if number % DRAINED_AT_ONCE == 0:
-                await asyncio.sleep(0)  # a million agents would hold the loop for seconds
-            if isinstance(cell.supervisor, SupervisorGuardian):
-                supervised.append(cell)
-            else:
-                self.life.request_drain(cell)
-        for cell in supervised:
-            self.life.request_drain(cell)
-            # One that hangs leaves half of the time to those that were started before it.
-            await self._until(partial(self.is_stopped, cell), (monotonic() + end) / 2)
-        await self._until_empty(end)
-
-    async def _until_empty(self, end: float) -> None:
-        await self._until(lambda: not len(self.directory), end)
-
-    async def _until(self, condition: Callable[[], bool], end: float) -> None:
-        pause_s = 0.0
-        while not condition() and monotonic() < end:
-            await asyncio.sleep(pause_s)
-            pause_s = min(0.01, pause_s + 0.001)
 
     def give_up(self, failure: SwarmFailedError) -> None:
         """The root supervisor has failed."""
@@ -342,6 +276,7 @@ class Node(Reports):
         """A cell has stopped."""
         self.directory.forget(cell)
         self.publishing.forget(cell)
+        self.leaving.agent_ended()
         if cell.executor is not self.dispatcher:
             self._handled_by_threads += getattr(cell.executor, "handled", 0)
 
@@ -363,7 +298,7 @@ class Node(Reports):
         if wheel.next_s < dispatcher.armed_for:
             dispatcher.check_deadlines()
         if self._closed:
-            self._fail_pending()  # no loop will expire it
+            self.leaving.fail_pending()  # no loop will expire it
 
     def later(self, delay_s: float, function: Callable[[], object]) -> None:
         """Call a function on the loop thread after a delay; at once when it is 0."""

@@ -14,11 +14,12 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from covey.framework.attending import Attending
 from covey.framework.cell import Cell
 from covey.framework.construction import construct
 from covey.framework.envelope import message_of
 from covey.framework.events import LoopHeld
-from covey.framework.life import Life
+from covey.framework.hooks import run_hook
 from covey.framework.messages import codec
 from covey.framework.receive import Receiver
 
@@ -62,9 +63,9 @@ def _collected_s(since: float, until: float) -> float:
 _RUNNING_CODE = {
     _TURN,
     Receiver._call.__code__,
-    Receiver._attend.__code__,
-    Receiver._attend_hook.__code__,
-    Life._run_hook.__code__,
+    Attending._attend.__code__,
+    Attending._attend_hook.__code__,
+    run_hook.__code__,
     construct.__code__,
 }
 
@@ -73,7 +74,7 @@ _RUNNING_CODE = {
 class _Run:
     """What runs on the loop now."""
 
-    cell: Receiver
+    cell: Attending
     handler: str
     message: Any
     since: float | None
@@ -118,7 +119,7 @@ class Watchdog:
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(1.0)
 
-    def late(self, cell: Receiver, message: Any, since: float, took_s: float) -> None:
+    def late(self, cell: Attending, message: Any, since: float, took_s: float) -> None:
         """A plain handler has ended that took too long; on the loop thread."""
         took_s -= _collected_s(since, since + took_s)
         if since == self._told_since or took_s < self._hold_s:
@@ -162,7 +163,7 @@ class Watchdog:
         self._report(run.cell, run.handler, run.message_type, held_s, run.stack)
         return hold_s
 
-    def _report(self, cell: Receiver, handler: str, message_type: str, held_s: float, stack: str) -> None:
+    def _report(self, cell: Attending, handler: str, message_type: str, held_s: float, stack: str) -> None:
         address, now = str(cell.address), monotonic()
         key = (cell.address.kind, handler.rpartition(".")[2])
         if now - self._reported_at.get(key, float("-inf")) < REPORT_AGAIN_S:
@@ -196,7 +197,7 @@ def _running(frame: FrameType) -> _Run | None:
         return None
     names = owner.f_locals
     message = message_of(names["item"]) if owner.f_code is _TURN else names.get("message")
-    cell = names["self"] if isinstance(names.get("self"), Receiver) else names["cell"]
+    cell = names["self"] if isinstance(names.get("self"), Attending) else names["cell"]
     stack = "".join(traceback.format_list(traceback.StackSummary.extract(_numbered(own[:STACK_FRAMES]))))
     return _Run(cell, own[0].f_code.co_qualname, message, _since(owner), stack.rstrip())
 

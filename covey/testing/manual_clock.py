@@ -57,7 +57,8 @@ class ManualClock:
         self._goal: float | None = None
         """How far the loops may move the time themselves; None while nobody advances it."""
         self._moves = 0
-        self.changed = threading.Condition(threading.Lock())
+        # Re-entrant: a garbage collection inside may close a loop.
+        self.changed = threading.Condition(threading.RLock())
         """Held to look at the loops' states or to change them: none begins or ends to run meanwhile."""
 
     def monotonic(self) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.dispatch_loop import DispatchLoop, LoopSelector
+from covey.framework.leaving import Leaving
 from covey.framework.node import Node
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ManualLoop"]
 
-_PASSAGES = (Node._join.__code__, Node._leave.__code__)
+_PASSAGES = (Node._join.__code__, Leaving._leave.__code__)
 """Whoever started these waits for them in the thread that would move the clock."""
 
 

@@ -18,8 +18,7 @@ __all__ = ["ThreadAgents", "nodes_on"]
 
 def nodes_on(loops: Collection[ManualLoop]) -> list[Node]:
     """The running nodes of this process whose agents run on these loops."""
-    with local_node._lock:
-        nodes = list(local_node._nodes.values())
+    nodes = local_node.live_nodes()
     return [node for node in nodes if not node.forked and node.dispatcher.loop in loops]
 
 

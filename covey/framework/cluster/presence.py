@@ -77,7 +77,7 @@ class Presence:
     @property
     def members(self) -> tuple[NodeInfo, ...]:
         """All nodes of the swarm that this one sees, itself included."""
-        return self._members.members
+        return (self._own(),) if self._node.alone else self._members.members
 
     def announce(self) -> None:
         """What this node hosts has changed: tell, and place by it."""
@@ -132,7 +132,8 @@ class Presence:
                 f"a live node of swarm {self._node.swarm!r} has it; give this one another node=...",
             )
         self._joined.set()
-        self._beat()
+        if not self._node.alone:  # nobody else can be there to hear, and an idle process costs nothing
+            self._beat()
 
     def leave(self) -> None:
         """Say goodbye and stop the beacons."""

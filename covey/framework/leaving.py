@@ -1,0 +1,132 @@
+"""A node leaves: its agents handle what they have, then stop; what hangs is killed, and what is held up left.
+
+The time to leave is real time, whatever the node's clock says: whoever stops a node waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from covey.framework.errors import AgentDeadError
+from covey.framework.reply import Reply
+from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
+from covey.framework.thread_executor import ThreadExecutor
+
+if TYPE_CHECKING:
+    from covey.framework.node import Node
+
+__all__ = ["Leaving"]
+
+logger = logging.getLogger("covey.node")
+
+DRAINED_AT_ONCE = 256
+KILL_S = 0.2
+"""How long a stopping node waits for handlers that it has cancelled."""
+THREAD_JOIN_S = 1.0
+"""How long it waits for the threads of `dispatcher = "thread"`."""
+
+
+class Leaving:
+    """The end of one node; used once."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._changed: asyncio.Event | None = None
+        """Set whenever an agent has ended, while somebody waits for that; on the loop thread."""
+
+    def leave(self, timeout_s: float, guardians: list[SupervisorGuardian]) -> None:
+        """Stop the agents and leave the swarm, in this time and a little more; from another thread."""
+        node = self._node
+        end = monotonic() + timeout_s
+        threads = [c.executor for c in node.directory.cells if isinstance(c.executor, ThreadExecutor)]
+        left = asyncio.run_coroutine_threadsafe(self._leave(end, guardians), node.dispatcher.loop)
+        try:
+            left.result(timeout_s + 5)
+        except TimeoutError:
+            logger.warning(
+                "node %s did not stop within %g s: %d agents are left, and a handler may hold its loop",
+                node.name,
+                timeout_s,
+                len(node.directory),
+            )
+        finally:
+            self._abandon(threads)
+
+    def agent_ended(self) -> None:
+        """Somebody may wait for this; from any thread."""
+        if self._changed is not None:
+            self._node.dispatcher.call(self._changed.set)
+
+    def fail_pending(self) -> None:
+        """Nobody will expire what waits for its deadline."""
+        for item in self._node.dispatcher.wheel.drain():
+            if isinstance(item, Reply):
+                item.fail(AgentDeadError(item.target, f"node {self._node.name} has stopped"))
+            else:
+                item.expire()
+
+    def _abandon(self, threads: list[ThreadExecutor]) -> None:
+        node = self._node
+        for cell in node.directory.cells:  # only those whose thread or loop is held up
+            node.life.abandon(cell)
+        node.end_threads()
+        end = monotonic() + THREAD_JOIN_S
+        for thread in threads:
+            if not thread.join(max(0.0, end - monotonic())):
+                logger.warning("%s is held up by its handler and was left to end by itself", thread.name)
+
+    async def _leave(self, end: float, guardians: list[SupervisorGuardian]) -> None:
+        node = self._node
+        self._changed = asyncio.Event()
+        node.directory.close()
+        for guardian in guardians:
+            guardian.retire()
+        await self._drain(end)
+        for cell in node.directory.cells:
+            node.life.request_kill(cell, "the node stops")
+        await self._until_empty(monotonic() + KILL_S)
+        node.presence.leave()
+        await node.close_transport()
+
+    async def _drain(self, end: float) -> None:
+        """All agents handle what they have; a supervisor's children one after the other, the last first."""
+        node = self._node
+        supervised = []
+        for number, cell in enumerate(reversed(node.directory.cells)):
+            if number % DRAINED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # a million agents would hold the loop for seconds
+            if isinstance(cell.supervisor, SupervisorGuardian):
+                supervised.append(cell)
+            else:
+                node.life.request_drain(cell)
+        for cell in supervised:
+            node.life.request_drain(cell)
+            # One that hangs leaves half of the time to those that were started before it.
+            await self._until(partial(node.is_stopped, cell), (monotonic() + end) / 2)
+        await self._until_empty(end)
+
+    async def _until_empty(self, end: float) -> None:
+        await self._until(lambda: not len(self._node.directory), end)
+
+    async def _until(self, condition: Callable[[], bool], end: float) -> None:
+        changed = self._changed
+        assert changed is not None
+        if condition():
+            return
+        # A timer of the loop would run on the node's clock, which may stand still.
+        alarm = threading.Timer(max(0.0, end - monotonic()), self._node.dispatcher.call, (changed.set,))
+        alarm.daemon = True
+        alarm.start()
+        try:
+            while not condition() and monotonic() < end:
+                changed.clear()
+                if not condition():
+                    await changed.wait()  # the alarm ends it
+        finally:
+            alarm.cancel()
