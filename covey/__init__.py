@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from covey.framework import AddressInUseError as AddressInUseError
     from covey.framework import Agent as Agent
     from covey.framework import AgentDeadError as AgentDeadError
+    from covey.framework import AgentInfo as AgentInfo
     from covey.framework import AgentRef as AgentRef
     from covey.framework import AskCancelledError as AskCancelledError
     from covey.framework import AskCycleError as AskCycleError
@@ -58,6 +59,7 @@ __all__ = [
     "AddressInUseError",
     "Agent",
     "AgentDeadError",
+    "AgentInfo",
     "AgentRef",
     "AskCancelledError",
     "AskCycleError",

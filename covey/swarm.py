@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from covey.framework.address import check_key
 from covey.framework.agent import Agent
+from covey.framework.agent_info import AgentInfo, info_of
 from covey.framework.cluster.membership import NodeInfo
 from covey.framework.cluster.presence import JOIN_S
 from covey.framework.dead_letters import DeadLetters
@@ -283,6 +284,15 @@ class Swarm:
     def nodes(self) -> tuple[NodeInfo, ...]:
         """The live nodes as this one sees them, itself included, by name."""
         return self._running.presence.members
+
+    def agents(self, kind_or_cls: str | type[Agent] | None = None) -> tuple[AgentInfo, ...]:
+        """The live agents of this node, the oldest first, with their mailboxes' counters.
+
+        With a kind, those of that kind. It looks at every agent of the node.
+        """
+        kind = kind_or_cls if kind_or_cls is None or isinstance(kind_or_cls, str) else kind_or_cls.kind
+        cells = self._running.directory.cells
+        return tuple(info_of(cell) for cell in cells if kind is None or cell.address.kind == kind)
 
     def wait_for_nodes(self, count: int, timeout: float = 10.0) -> bool:
         """Block until the swarm has at least `count` nodes; False when the time passed first."""

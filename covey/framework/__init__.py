@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from covey.framework.agent import Agent as Agent
+    from covey.framework.agent_info import AgentInfo as AgentInfo
     from covey.framework.errors import AddressInUseError as AddressInUseError
     from covey.framework.errors import AgentDeadError as AgentDeadError
     from covey.framework.errors import AskCancelledError as AskCancelledError
@@ -58,6 +59,7 @@ _HOME = {
     "Request": "covey.framework.messages.request",
     "Terminated": "covey.framework.watching",
     "message": "covey.framework.messages.message",
+    "AgentInfo": "covey.framework.agent_info",
     "AgentRef": "covey.framework.ref",
     "Reply": "covey.framework.reply",
     "Backoff": "covey.framework.supervision.restart",
@@ -70,6 +72,7 @@ __all__ = [
     "AddressInUseError",
     "Agent",
     "AgentDeadError",
+    "AgentInfo",
     "AgentRef",
     "AskCancelledError",
     "AskCycleError",

@@ -95,6 +95,13 @@ class Attending(MailQueue, Current):
             self.stop_ports = []
         self.stop_ports.append(reply)
 
+    def answered_too_late(self, envelope: Envelope, result: Any) -> None:
+        """A handler has ended whose asker waits no longer: what it answered is not lost without a trace."""
+        if result is not None:
+            late = Envelope(result, None, self.address, envelope.context)
+            detail = "its asker waits no longer: give ask() a longer timeout="
+            self.node.dead_letter(envelope.sender or "", late, "late reply", detail)
+
     def cancel(self, reply: Any) -> None:
         """Cancel the handler that owes this reply, if it runs as a task and may be; from any thread."""
         if not self.actor_class.cancellable:
@@ -163,8 +170,8 @@ class Attending(MailQueue, Current):
             # Hooks that follow enter the agent's context anew, so this has to be left first.
             self.executor.call(self._task_failed, handling, error, message, envelope, fatal, born)
             return
-        if envelope.reply is not None:
-            envelope.reply.resolve(result)
+        if envelope.reply is not None and not envelope.reply.resolve(result):
+            self.answered_too_late(envelope, result)
         meter, took_s = self.executor.meter, monotonic() - since
         meter.tasks_left -= 1
         if took_s > meter.slow_s or meter.tasks_left <= 0:

@@ -23,7 +23,8 @@ class DeadLetter:
 
     reason: str
     """One of: `stopped`, `unhandled`, `failed`, `expired`, `dropped`, `mailbox full`, `no host`,
-    `node left`, `no link`, `undecodable`, `schema changed`, `too large`, `rejected`, `cancelled`."""
+    `node left`, `no link`, `undecodable`, `schema changed`, `too large`, `rejected`, `cancelled`,
+    `late reply` (an answer whose asker waits no longer; its target is the asker, if that is an agent)."""
     target: str
     sender: str
     message_type: str

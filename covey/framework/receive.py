@@ -106,5 +106,5 @@ class Receiver(Attending):
             return
         if type(result) is CoroutineType:  # an `async def` behind a decorator, on_receive or a proxy call
             self._start_handler(result, message, envelope, fatal)
-        elif envelope.reply is not None:
-            envelope.reply.resolve(result)
+        elif envelope.reply is not None and not envelope.reply.resolve(result):
+            self.answered_too_late(envelope, result)

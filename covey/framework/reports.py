@@ -58,7 +58,7 @@ class Reports(Link):
             except Exception:
                 logger.exception("a listener raised on %r", event)
 
-    def dead_letter(self, address: Address, item: Any, reason: str, detail: str = "") -> None:
+    def dead_letter(self, address: Address | str, item: Any, reason: str, detail: str = "") -> None:
         """Keep what could not be delivered or handled."""
         envelope = opened(item)
         self._keep(

@@ -233,8 +233,11 @@ class Inbound:
             self._bad("envelope", data, f"an envelope of the unknown kind {kind}")
             return
         reply = self._node.outbound.answered(wire.message_id)
-        if reply is None:
-            return  # it timed out or was cancelled here
+        if reply is None:  # it timed out or was cancelled here
+            if kind == _REPLY and wire.payload:
+                detail = f"node {peer.name} answered after its asker had given up"
+                self._node.dead_letter_wire("", wire.type, "late reply", detail)
+            return
         if kind == _FAILURE:
             reply.fail(unpack_failure(wire.payload))
             return

@@ -208,7 +208,9 @@ class Outbound:
         if death is not None:
             return death
         if node_name or address.kind in placement.hosted or self._node.knows(address):
-            return AgentDeadError(str(address), "it has stopped, or never was")
+            return AgentDeadError(
+                str(address), "it has stopped, or never was: spawn it (again) before you ask"
+            )
         return NoHostError(address.kind, placement.names, placement.hosted)
 
     # -- answers and losses, on the loop thread ----------------------------------------------------
