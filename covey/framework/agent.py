@@ -11,7 +11,7 @@ from uuid import uuid4
 import pykka
 
 from covey.framework.address import snake_case
-from covey.framework.agent_settings import check_settings
+from covey.framework.agent_settings import check_passivation, check_settings
 from covey.framework.construction import take_cell
 from covey.framework.current import CURRENT
 from covey.framework.envelope import Envelope
@@ -75,6 +75,7 @@ class Agent(pykka.Actor):
         check_settings(cls)
         cls._has_on_receive = cls.on_receive is not Agent.on_receive
         cls._routes = RouteTable(cls)
+        check_passivation(cls)
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         agent = super().__new__(cls)

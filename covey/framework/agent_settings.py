@@ -11,7 +11,7 @@ from covey.framework.mailbox import Mailbox
 if TYPE_CHECKING:
     from covey.framework.agent import Agent
 
-__all__ = ["check_settings"]
+__all__ = ["check_passivation", "check_settings"]
 
 _CHOICES = {"dispatcher": ("loop", "thread"), "trace": ("off", "sampled")}
 _NOT_YET = {"handler_deadline_s": None, "durable": False}
@@ -52,3 +52,16 @@ def check_settings(cls: type[Agent]) -> None:
         )
     if not isinstance(cls.mailbox, Mailbox):
         raise ConfigurationError(f"{cls.__name__}.mailbox = {cls.mailbox!r}: give a Mailbox(capacity=...)")
+
+
+def check_passivation(cls: type[Agent]) -> None:
+    """Refuse a subscriber that would miss what is published while it is passive.
+
+    Raises:
+        ConfigurationError: names the class and what to do.
+    """
+    if cls.idle_after_s is not None and cls._routes.subscriptions:
+        raise ConfigurationError(
+            f"{cls.__name__}: an agent that subscribes cannot be passive, it would miss publications: "
+            "leave idle_after_s out, or let another agent subscribe and tell this one"
+        )

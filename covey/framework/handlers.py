@@ -57,10 +57,10 @@ class Subscription:
         return isinstance(message, self.declaration.resolved)
 
 
+@overload  # first: a class is a callable as well
+def handles(*message_types: type) -> Callable[[F], F]: ...
 @overload
 def handles(method: F, /) -> F: ...
-@overload
-def handles(*message_types: type) -> Callable[[F], F]: ...
 
 
 def handles(*arguments: Any) -> Any:

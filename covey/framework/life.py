@@ -230,6 +230,8 @@ class Life:
         cell.scheduled = True  # so that a sender who comes later sees the state and buries
         cell.state = STOPPED
         cell.ending = None
+        if cell.idle_look is not None:
+            cell.idle_look.cancel()
         self.cancel_timers(cell)
         leave(cell)
         if cell.last_error is not None:

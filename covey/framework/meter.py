@@ -63,7 +63,9 @@ class Meter:
             self._late(cell, message, since, took_s)
         if self._sink is None:
             return NEVER
-        self._sink.observe(cell.address.kind, type(message), took_s, slow=took_s > SLOW_S)
+        handler = cell.routes.cache.get(type(message))
+        if handler is None or not handler.is_async:  # else `attended` tells of it
+            self._sink.observe(cell.address.kind, type(message), took_s, slow=took_s > SLOW_S)
         return ONE_IN
 
     def attended(self, cell: Attending, message: Any, took_s: float) -> None:

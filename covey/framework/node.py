@@ -36,7 +36,6 @@ from covey.framework.spans import no_span, open_span
 from covey.framework.supervision.guardian import Guardian
 from covey.framework.supervision.supervisor import Supervisor
 from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
-from covey.framework.thread_executor import ThreadExecutor
 from covey.framework.watchdog import HOLD_S, Watchdog
 
 if TYPE_CHECKING:
@@ -279,13 +278,6 @@ class Node(Reports):
         self.leaving.agent_ended()
         if cell.executor is not self.dispatcher:
             self._handled_by_threads += getattr(cell.executor, "handled", 0)
-
-    def end_executor(self, cell: Cell) -> None:
-        """An agent with a thread of its own has given its instance up."""
-        executor = cell.executor
-        if isinstance(executor, ThreadExecutor):
-            self._handled_by_threads += executor.handled
-            executor.end()
 
     def expect(self, reply: Reply[Any], deadline: float) -> None:
         """Resolve the reply with a timeout at its deadline."""

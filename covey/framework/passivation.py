@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from covey.framework.events import AgentPassivated
 from covey.framework.state import NEW, PASSIVE, RUNNING, STOPPING
+from covey.framework.thread_executor import ThreadExecutor
 from covey.framework.timers import DelayedTell
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
+    from covey.framework.deadlines import Bucket, DeadlineWheel
     from covey.framework.node import Node
 
 __all__ = ["IdleLook", "Passivation"]
@@ -23,12 +25,22 @@ __all__ = ["IdleLook", "Passivation"]
 class IdleLook:
     """When to look next whether an agent is idle: waits in the node's deadline wheel."""
 
-    __slots__ = ("_cell", "handled", "quiet_since")
+    __slots__ = ("_bucket", "_cell", "handled", "quiet_since")
 
     def __init__(self, cell: Cell, quiet_since: float) -> None:
         self._cell = cell
+        self._bucket: Bucket | None = None
         self.handled = cell.handled
         self.quiet_since = quiet_since
+
+    def wait(self, wheel: DeadlineWheel, deadline: float) -> None:
+        """Look at that time."""
+        self._bucket = wheel.add(self, deadline)
+
+    def cancel(self) -> None:
+        """The agent has ended: nothing may keep it in memory until the next look."""
+        if self._bucket is not None:
+            self._bucket.discard(self)
 
     def expire(self) -> None:
         cell = self._cell
@@ -43,6 +55,8 @@ class Passivation:
 
     def watch(self, cell: Cell) -> None:
         """Look at a running agent from now on."""
+        if cell.idle_look is not None:
+            cell.idle_look.cancel()  # of an earlier instance
         if cell.actor_class.idle_after_s is not None and not cell.registered:
             self._look_later(cell, IdleLook(cell, self._node.now()))
 
@@ -60,24 +74,20 @@ class Passivation:
             self._node.life.stop(cell, "idle", then=self._gave_up)
 
     def wake(self, cell: Cell) -> None:
-        """A passive agent has mail: make a new instance. On the loop thread."""
+        """A passive agent has mail: make a new instance; in its executor."""
         node = self._node
         belongs_here = not cell.placed or node.presence.locate(cell.address, "") == node.name
         if not belongs_here or not node.directory.revive(cell):
             node.life.finish(cell, "it belongs to another node now" if not belongs_here else "stopped")
             return
         cell.state = NEW
-        cell.executor = node.directory.executor_for(cell.actor_class, cell.address)
-        if cell.executor is node.dispatcher:
-            node.life.start(cell)
-        else:
-            cell.post(node.life.start, cell)
+        node.life.start(cell)
 
     def _look_later(self, cell: Cell, look: IdleLook) -> None:
         assert cell.actor_class.idle_after_s is not None
         cell.idle_look = look
         dispatcher = self._node.dispatcher
-        dispatcher.wheel.add(look, dispatcher.now() + cell.actor_class.idle_after_s / 2)
+        look.wait(dispatcher.wheel, dispatcher.now() + cell.actor_class.idle_after_s / 2)
         dispatcher.check_deadlines()
 
     def _gave_up(self, cell: Cell) -> None:
@@ -92,9 +102,8 @@ class Passivation:
         cell.context = None
         cell.state = PASSIVE
         node.publishing.forget(cell)
-        if cell.executor is not node.dispatcher:
-            node.end_executor(cell)
-            cell.executor = node.dispatcher  # where it wakes
+        if isinstance(cell.executor, ThreadExecutor):
+            cell.executor.park()
         if cell.placed:
             node.directory.let_go(cell)
         node.emit(AgentPassivated(str(cell.address), node.name))
@@ -104,4 +113,4 @@ class Passivation:
 def _is_idle(cell: Cell) -> bool:
     if cell.scheduled or cell.running or cell.mail or cell.waiters or cell.children or cell.watches:
         return False
-    return not any(isinstance(timer, DelayedTell) for timer in cell.timers or ())
+    return not any(isinstance(timer, DelayedTell) for timer in tuple(cell.timers or ()))

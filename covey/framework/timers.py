@@ -108,15 +108,17 @@ class DelayedTell:
     def _disarm(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
-        if self._cell.timers is not None:
-            self._cell.timers.discard(self)
+        timers = self._cell.timers  # an agent's own thread may take it away meanwhile
+        if timers is not None:
+            timers.discard(self)
 
     def _fire(self) -> None:
         if self._state != "waiting":
             return
         self._state = "sent"
-        if self._cell.timers is not None:
-            self._cell.timers.discard(self)
+        timers = self._cell.timers  # an agent's own thread may take it away meanwhile
+        if timers is not None:
+            timers.discard(self)
         self._cell.put(self._item)
 
 
