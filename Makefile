@@ -25,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench bench-peers proto clean clean-venv venv-is-sound
+.PHONY: help setup demo test soak check bench bench-peers proto clean clean-venv venv-is-sound
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ demo: $(STAMP) ## run the self-healing swarm for about half a minute
 
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: $(STAMP) ## a minute of mixed load whose memory has to stay flat; shows the curve
+	@COVEY_SOAK_S=60 $(BIN)/python -m pytest tests/soak -m slow -s $(ARGS)
 
 check: $(STAMP) ## lint, formatting, types, import directions, generated code
 	$(BIN)/python -m ruff check .

@@ -123,8 +123,11 @@ class Cell(Receiver):
         """
         if self.state != RUNNING:
             if self.state == PASSIVE:
-                self.node.passivation.wake(self)
-                self.executor.meter.at = monotonic()
+                if self.mail or self.waiters:
+                    self.node.passivation.wake(self)
+                    self.executor.meter.at = monotonic()
+                else:
+                    self.rest()  # this turn was for a tick of the instance that is gone
             return 0
         if self.ticks and self.running < self.concurrency:
             self._run_ticks()

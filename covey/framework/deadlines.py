@@ -9,12 +9,14 @@ from __future__ import annotations
 import heapq
 import math
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["TICK_S", "Bucket", "DeadlineWheel", "Expiring"]
 
 TICK_S = 0.005
 _TICKS_PER_S = 200.0
+LARGE_BYTES = 8_192
 
 
 class Expiring(Protocol):
@@ -26,14 +28,23 @@ class Expiring(Protocol):
 
 
 class Bucket(set[Expiring]):
-    """Who expires in one tick. `discard` it to wait no longer."""
+    """Who expires in one tick. `discard` it to wait no longer; tell `emptied()` when it is empty then."""
 
-    __slots__ = ("expired",)
+    __slots__ = ("_retire", "expired", "retired", "tick")
 
-    def __init__(self) -> None:
+    def __init__(self, tick: int, retire: Callable[[Bucket], None]) -> None:
         super().__init__()
+        self.tick = tick
+        self._retire = retire
         self.expired = False
         """Set before its members are expired: who joins later expires by itself."""
+        self.retired = False
+        """Set before another takes its place: who joins later joins that one."""
+
+    def emptied(self) -> None:
+        """Give its memory back: a set keeps the table of its best days until its tick has come."""
+        if self.__sizeof__() > LARGE_BYTES:
+            self._retire(self)
 
 
 class DeadlineWheel:
@@ -62,16 +73,27 @@ class DeadlineWheel:
         bucket.add(item)
         if bucket.expired:
             item.expire()  # the bucket was emptied between our look and our joining
+        elif bucket.retired:
+            return self.add(item, deadline)
         return bucket
 
     def _open(self, tick: int) -> Bucket:
         with self._lock:
             bucket = self._buckets.get(tick)
             if bucket is None:
-                bucket = self._buckets[tick] = Bucket()
+                bucket = self._buckets[tick] = Bucket(tick, self._retire)
                 heapq.heappush(self._heap, tick)
                 self.next_s = self._heap[0] * TICK_S
             return bucket
+
+    def _retire(self, bucket: Bucket) -> None:
+        """Put a fresh bucket in the place of an empty one that takes much memory."""
+        with self._lock:
+            if self._buckets.get(bucket.tick) is not bucket:
+                return
+            fresh = self._buckets[bucket.tick] = Bucket(bucket.tick, self._retire)
+            bucket.retired = True
+            fresh.update(bucket)  # who joined just now
 
     def expire_until(self, now: float) -> int:
         """Expire all whose tick has come; returns how many there were."""

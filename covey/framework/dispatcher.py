@@ -165,6 +165,13 @@ class Dispatcher:
         if not self._armed:
             self._arm()
 
+    def call_at(self, when: float, function: Callable[[], object]) -> asyncio.TimerHandle:
+        """Call a function at a time of the node's clock; on the loop thread.
+
+        In no agent's context: a cancelled timer stays in the loop's heap, and would keep the agent.
+        """
+        return self.loop.call_at(when, function, context=self._base)
+
     def wake(self) -> None:
         """Take a turn soon; from any thread."""
         if not self._armed:

@@ -77,6 +77,7 @@ class Life:
                 down_s * 1e3,
                 cell.restarts,
             )
+            cell.last_error = None  # its traceback keeps the old instance, and all that the handler had
             self._node.emit(
                 AgentRestarted(
                     str(cell.address), self._node.name, supervisor, cell.restarts, down_s, cell.failed_context

@@ -100,6 +100,7 @@ class Passivation:
         cell.actor = None
         cell.actor_ref = None
         cell.context = None
+        cell.ticks = None
         cell.state = PASSIVE
         node.publishing.forget(cell)
         if isinstance(cell.executor, ThreadExecutor):
@@ -111,6 +112,8 @@ class Passivation:
 
 
 def _is_idle(cell: Cell) -> bool:
-    if cell.scheduled or cell.running or cell.mail or cell.waiters or cell.children or cell.watches:
+    if cell.scheduled and not cell.ticks:
+        return False  # a tick that waits for its turn keeps nobody
+    if cell.running or cell.mail or cell.waiters or cell.children or cell.watches:
         return False
     return not any(isinstance(timer, DelayedTell) for timer in tuple(cell.timers or ()))

@@ -182,6 +182,8 @@ class Reply(Generic[T]):
         if bucket is not None:
             bucket.discard(self)
             self._bucket = None
+            if not bucket:
+                bucket.emptied()
         if waiters is not None:
             if type(waiters) is list:
                 for waiter in waiters:

@@ -66,7 +66,7 @@ class PeriodicTimer:
         if not self.cancelled:
             # A loop may fire a hair early: the tick after that is still the next one.
             self._due = next_tick(self._first, self.period_s, max(self._dispatcher.now(), self._due))
-            self._handle = self._dispatcher.loop.call_at(self._due, self._fire)
+            self._handle = self._dispatcher.call_at(self._due, self._fire)
 
     def _fire(self) -> None:
         self._arm()
@@ -103,7 +103,7 @@ class DelayedTell:
 
     def _arm(self) -> None:
         if self._state == "waiting":
-            self._handle = self._cell.node.dispatcher.loop.call_at(self._due, self._fire)
+            self._handle = self._cell.node.dispatcher.call_at(self._due, self._fire)
 
     def _disarm(self) -> None:
         if self._handle is not None:

@@ -21,8 +21,10 @@ from covey import (
     Reject,
     Reply,
     Swarm,
+    gather,
     handles,
 )
+from covey.framework.deadlines import LARGE_BYTES
 from tests.framework.waiting import eventually
 
 
@@ -476,3 +478,12 @@ def test_an_agent_that_asks_to_be_stopped_without_waiting_stops(swarm: Swarm) ->
 
     assert swarm.spawn(Leaving, "a").ask("x").get() == "x"
     eventually(lambda: not swarm._running.directory.cells)
+
+
+def test_what_many_asks_took_is_given_back_before_their_deadline(swarm: Swarm) -> None:
+    ref = swarm.spawn(Echo, "many")
+    wheel = swarm._running.dispatcher.wheel
+    gather(*(ref.ask("x", timeout=300) for _ in range(5_000))).get(30)
+    buckets = list(wheel._buckets.values())
+    assert buckets
+    assert max(bucket.__sizeof__() for bucket in buckets) <= LARGE_BYTES
