@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -58,11 +59,7 @@ class OtelSink:
         self._system = system
         self._clock = clock or SystemClock()
         self._draw = draw
-        # OpenTelemetry's function is a detour to this one, on every unsampled message.
-        runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
-        self._current: Callable[[], otel_context.Context] = getattr(
-            runtime, "get_current", otel_context.get_current
-        )
+        self._current = _current_context()
         self.recent = RecentMessages()
         """What was handled last, and how long it took, by kind."""
 
@@ -234,6 +231,16 @@ class OtelSink:
         if error is not None:
             record_outcome(span, error)
         span.end(end_ns)
+
+
+def _current_context() -> Callable[[], otel_context.Context]:
+    """OpenTelemetry's `get_current`, past two calls that every unsampled message would pay for.
+
+    Where its runtime context is of another make, the public function.
+    """
+    runtime = getattr(otel_context, "_RUNTIME_CONTEXT", None)
+    variable = getattr(runtime, "_current_context", None)
+    return variable.get if isinstance(variable, ContextVar) else otel_context.get_current
 
 
 def _packed(context: SpanContext) -> bytes:
