@@ -16,11 +16,11 @@ PEERS_STAMP := $(PEERS_VENV)/.covey-peers
 ifeq ($(COVEY_TORCH),0)
 EXTRAS := server,examples,dev
 STAMP := $(VENV)/.covey-without-torch
-SIZE := about 57 MB
+SIZE := about 75 MB
 else
 EXTRAS := all
 STAMP := $(VENV)/.covey-all
-SIZE := about 80 MB, and torch: 180 MB as a CPU build, several GB where pip finds only the CUDA build
+SIZE := about 100 MB, and torch: 180 MB as a CPU build, several GB where pip finds only the CUDA build
 endif
 
 .DEFAULT_GOAL := help

@@ -93,8 +93,8 @@ class Cell(Receiver):
         """Type and id of the message that it failed with."""
         self.idle_look: IdleLook | None = None
         """The next look of passivation; None once a stop was asked for meanwhile."""
-        self.watches: list[Any] | None = None
-        """Replies of those who watch this agent."""
+        self.watches: dict[Any, None] | None = None
+        """Replies of those who watch this agent; a dict, because each leaves at any time."""
         self.watching: dict[Address, Reply[Any]] | None = None
         """Replies about the agents that this one watches."""
         self.stops_met = 0
@@ -173,6 +173,7 @@ class Cell(Receiver):
                 since = now
                 if now >= until or not stay:
                     break
+            self.envelope = None  # tasks that a handler left behind see this cell as their `Current`
             meter.at, meter.left = since, sample_at - handled
             self.handled += handled
             self.ticked = False
@@ -205,6 +206,7 @@ class Cell(Receiver):
             tick.pending = False
             self.ticked = True
             self._invoke(tick.handler, (self.actor,), None, TICK)
+            self.envelope = None
             if not self._is_free():
                 return
 

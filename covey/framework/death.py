@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from covey.framework.errors import AgentDeadError
+from covey.framework.state import FAILED
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
@@ -33,17 +34,23 @@ def death_of(cell: Cell, error: BaseException) -> AgentDeadError:
         f"it failed with {type(error).__name__}: {error} "
         f"(message: {cell.last_message or 'none'}; supervisor: {_supervisor(cell)}; failures: "
         f"{cell.failures}; restarts: {cell.restarts}); its traceback is in the log of node {cell.node.name}, "
-        + (
-            "and it is not started again: spawn it under a Supervisor"
-            if cell.supervisor is None
-            else "mend the cause, or raise its supervisor's intensity"
-        ),
+        + _advice(cell),
         supervisor="" if cell.supervisor is None else cell.supervisor.path,
         restarts=cell.restarts,
         last_message=cell.last_message,
     )
     dead.__cause__ = error
     return dead
+
+
+def _advice(cell: Cell) -> str:
+    if cell.supervisor is None:
+        return "and it is not started again: spawn it under a Supervisor"
+    if cell.state == FAILED:
+        return "and its supervisor decides: ask again, and mend the cause"
+    if cell.placed:
+        return "and its next message activates it afresh: mend the cause"
+    return "and its supervisor has given it up: mend the cause, or raise the supervisor's intensity"
 
 
 def _supervisor(cell: Cell) -> str:

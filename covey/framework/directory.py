@@ -35,7 +35,8 @@ class Directory:
         self._node = node
         self._host_anything = host_anything
         self._cells: dict[Address, Cell] = {}
-        self._lock = threading.Lock()
+        # Re-entrant: a garbage collection inside may end an object whose end tells an agent.
+        self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._placed = PlacedGuardian(node)
         self._closed = False
@@ -128,7 +129,14 @@ class Directory:
                 return passive
             # Its instance is made on its own executor; messages wait in the mailbox until then.
             cell = self._new_cell(cls, address, (), {}, None, self._placed, placed=True)
-            self._cells[address] = cell
+            # Again, after the last allocation: what a garbage collection ended may have told this agent.
+            known = self._cells.setdefault(address, cell)
+            if known is not cell:
+                if known.state != STOPPED:
+                    if isinstance(cell.executor, ThreadExecutor):
+                        cell.executor.end()
+                    return known
+                self._cells[address] = cell
         cell.post(self._node.life.start, cell)
         return cell
 

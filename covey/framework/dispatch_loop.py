@@ -40,13 +40,14 @@ class DispatchLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, selector: LoopSelector | None = None) -> None:
         self.selector = selector or LoopSelector()
-        self._held_back = False
+        self._held_for: Context | None = None
         self._first_step: Callable[[], object] | None = None
         super().__init__(self.selector)
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
-        if self._held_back:
-            self._held_back = False
+        # By the context: a garbage collection while the task is made may schedule something else.
+        if context is not None and context is self._held_for:
+            self._held_for = None
             self._first_step = callback
             return None
         return super().call_soon(callback, *args, context=context)
@@ -55,11 +56,11 @@ class DispatchLoop(asyncio.SelectorEventLoop):
         self, coroutine: Coroutine[Any, Any, Any], context: Context
     ) -> tuple[asyncio.Task[Any], Callable[[], object]]:
         """A task and its first step, which the caller runs in `context`, within no other task."""
-        self._held_back = True
+        self._held_for = context
         try:
             task = asyncio.Task(coroutine, loop=self, context=context)
         finally:
-            self._held_back = False
+            self._held_for = None
         step, self._first_step = self._first_step, None
         assert step is not None
         return task, step

@@ -6,16 +6,14 @@ Every function runs in the cell's executor, between two messages of the cell.
 from __future__ import annotations
 
 import logging
-import os
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pykka
 
-from covey.framework.death import report_of
+from covey.framework.death import death_of, report_of
 from covey.framework.envelope import TICK
 from covey.framework.events import NO_CONTEXT, AgentFailed
-from covey.framework.hooks import report_hook, run_hook
+from covey.framework.hooks import beyond_the_runtime, report_hook, run_hook
 from covey.framework.pykka_bridge import ends_all, report_failure
 from covey.framework.pykka_registry import leave
 from covey.framework.state import FAILED, STOPPING
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Failing"]
 
 logger = logging.getLogger("covey.agent")
-
-_RUNTIME = os.path.dirname(__file__) + os.sep
 
 
 class Failing:
@@ -48,7 +44,7 @@ class Failing:
         cell.last_error = error
         cell.ending = None
         life.cancel_timers(cell)
-        life.cancel_tasks(cell)
+        life.cancel_tasks(cell, death_of(cell, error))
         life.stop_children(cell, "its parent failed")
         name, context = "", NO_CONTEXT
         cell.last_message = ""
@@ -86,18 +82,8 @@ class Failing:
 
 
 def _report(cell: Cell, error: BaseException) -> None:
-    trace = (type(error), error, _beyond_the_runtime(error))
+    trace = (type(error), error, beyond_the_runtime(error))
     if report_failure(cell, error, trace[2]):
         logger.warning("%s", report_of(cell, error))
     else:
         logger.error("%s", report_of(cell, error), exc_info=trace)
-
-
-def _beyond_the_runtime(error: BaseException) -> TracebackType | None:
-    """The traceback from the first frame that is not the runtime's: those before it help nobody."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith(_RUNTIME):
-            break
-        trace = trace.tb_next
-    return trace

@@ -42,7 +42,7 @@ class _Gathering:
         self._replies = replies
         self._return_errors = return_errors
         self._left = len(replies)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.gathered: Reply[list[Any]] = Reply(f"{len(replies)} agents", message_type="gather")
         self.gathered._on_cancel = self._cancel
         if not replies:

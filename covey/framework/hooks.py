@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.pykka_bridge import report_failure
@@ -12,9 +14,11 @@ from covey.framework.pykka_bridge import report_failure
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
 
-__all__ = ["report_hook", "run_hook"]
+__all__ = ["beyond_the_runtime", "report_hook", "run_hook"]
 
 logger = logging.getLogger("covey.agent")
+
+_RUNTIME = os.path.dirname(__file__) + os.sep
 
 
 def run_hook(
@@ -39,4 +43,15 @@ def run_hook(
 def report_hook(cell: Cell, hook: str, error: BaseException) -> None:
     """Log what a hook raised, as Pykka does where Pykka started the agent."""
     if not report_failure(cell, error, error.__traceback__):
-        logger.error("%s: %s raised", cell.address, hook, exc_info=error)
+        trace = (type(error), error, beyond_the_runtime(error))
+        logger.error("%s: %s raised", cell.address, hook, exc_info=trace)
+
+
+def beyond_the_runtime(error: BaseException) -> TracebackType | None:
+    """The traceback from the first frame that is not the runtime's: those before it help nobody."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_RUNTIME):
+            break
+        trace = trace.tb_next
+    return trace

@@ -26,6 +26,8 @@ __all__ = ["Leaving"]
 logger = logging.getLogger("covey.node")
 
 DRAINED_AT_ONCE = 256
+GRACE_S = 3.0
+"""How long the end may take beyond the time for the agents: killing, and leaving the server."""
 KILL_S = 0.2
 """How long a stopping node waits for handlers that it has cancelled."""
 THREAD_JOIN_S = 1.0
@@ -47,7 +49,7 @@ class Leaving:
         threads = [c.executor for c in node.directory.cells if isinstance(c.executor, ThreadExecutor)]
         left = asyncio.run_coroutine_threadsafe(self._leave(end, guardians), node.dispatcher.loop)
         try:
-            left.result(timeout_s + 5)
+            left.result(timeout_s + GRACE_S)
         except TimeoutError:
             logger.warning(
                 "node %s did not stop within %g s: %d agents are left, and a handler may hold its loop",
@@ -56,7 +58,7 @@ class Leaving:
                 len(node.directory),
             )
         finally:
-            self._abandon(threads)
+            self._abandon(threads, in_time=left.done())
 
     def agent_ended(self) -> None:
         """Somebody may wait for this; from any thread."""
@@ -71,11 +73,11 @@ class Leaving:
             else:
                 item.expire()
 
-    def _abandon(self, threads: list[ThreadExecutor]) -> None:
+    def _abandon(self, threads: list[ThreadExecutor], *, in_time: bool) -> None:
         node = self._node
         for cell in node.directory.cells:  # only those whose thread or loop is held up
             node.life.abandon(cell)
-        node.end_threads()
+        node.end_threads(5.0 if in_time else THREAD_JOIN_S)
         end = monotonic() + THREAD_JOIN_S
         for thread in threads:
             if not thread.join(max(0.0, end - monotonic())):

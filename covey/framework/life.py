@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import pykka
 
-from covey.framework.attending import cancel_from_outside
+from covey.framework.attending import cancel, cancel_from_outside
 from covey.framework.cell import Cell
 from covey.framework.construction import construct
 from covey.framework.errors import AgentDeadError
 from covey.framework.events import AgentRestarted, AgentStopped
 from covey.framework.hooks import report_hook, run_hook
 from covey.framework.pykka_registry import leave
-from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STATES, STOPPED, STOPPING
+from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STOPPED, STOPPING
 from covey.framework.thread_executor import ThreadExecutor
 from covey.framework.timers import PeriodicTimer
 from covey.framework.watching import end_watches, notify_watches, watch_elsewhere
@@ -157,6 +157,7 @@ class Life:
                 run_hook(cell, actor.on_stop, (), stopped)
 
         cell.ending = end
+        self.stop_children(cell, "its parent stopped")
         self.proceed(cell)
 
     def _step_down(self, cell: Cell, supervisor: Guardian, reason: str) -> None:
@@ -173,7 +174,6 @@ class Life:
         """Go on stopping if neither a task nor a child is in the way any more."""
         if cell.ending is None or cell.state != STOPPING:
             return
-        self.stop_children(cell, "its parent stopped")
         if not cell.running and not cell.children:
             end, cell.ending = cell.ending, None
             end()
@@ -204,7 +204,8 @@ class Life:
         """Stop without waiting: running tasks are cancelled, `on_stop` is not called."""
         if cell.state == STOPPED:
             return
-        self.cancel_tasks(cell)
+        cell.end_reason = f"killed: {reason}"
+        self.cancel_tasks(cell, cell.end_error())
         self.cancel_timers(cell)
         self.stop_children(cell, reason)
         self.finish(cell, reason)
@@ -228,6 +229,7 @@ class Life:
             return
         if cell.state != FAILED:
             cell.last_error = None  # what it failed with earlier is not why it ends
+        cell.end_reason = cell.end_reason or reason
         cell.scheduled = True  # so that a sender who comes later sees the state and buries
         cell.state = STOPPED
         cell.ending = None
@@ -281,13 +283,13 @@ class Life:
 
     # -- parts -------------------------------------------------------------------------------------
 
-    def cancel_tasks(self, cell: Cell) -> None:
-        """Cancel what runs; who asked for it learns that the agent does not."""
-        error = AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}")
+    def cancel_tasks(self, cell: Cell, error: AgentDeadError) -> None:
+        """Cancel what runs; those who asked for it get the error."""
         for task, envelope in list((cell.tasks or {}).items()):
             if envelope is not None and envelope.reply is not None:
                 envelope.reply.fail(error)
-            task.cancel()
+            # Not at once where a first step is still to come: a task that never began could not tell its end.
+            cancel(task)
 
     def cancel_timers(self, cell: Cell) -> None:
         """The instance has ended, and its timers with it."""

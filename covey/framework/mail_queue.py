@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["MailQueue"]
 
 
-_MAKING = threading.Lock()
+_MAKING = threading.RLock()  # re-entrant: a garbage collection inside may end a tell
 
 
 def _renew_lock() -> None:
     global _MAKING
-    _MAKING = threading.Lock()  # a thread of the parent may have held it at the fork
+    _MAKING = threading.RLock()  # a thread of the parent may have held it at the fork
 
 
 os.register_at_fork(after_in_child=_renew_lock)
@@ -54,6 +54,7 @@ class MailQueue:
         "address",
         "capacity",
         "dropped",
+        "end_reason",
         "executor",
         "handled",
         "mail",
@@ -81,6 +82,8 @@ class MailQueue:
         """Whether it took no further message because as many handlers run as may."""
         self.handled = 0
         """Messages handled so far."""
+        self.end_reason = ""
+        """Why it ended, once it has."""
         self.dropped = 0
         """Messages that the overflow policy made dead letters of."""
 
@@ -190,7 +193,10 @@ class MailQueue:
 
     def end_error(self) -> AgentDeadError:
         """Why the mail of a stopped agent is not handled."""
-        return AgentDeadError(str(self.address), "it stopped before it handled the message")
+        reason = self.end_reason or "stopped"
+        return AgentDeadError(
+            str(self.address), f"it ended ({reason}) before it handled the message: spawn it again"
+        )
 
     def bury(self) -> None:
         """Make dead letters of all that waits in the mailbox of a stopped agent."""

@@ -128,9 +128,10 @@ class Node(Reports):
 
     def _start_watchdog(self) -> None:
         loop, hold_s = self.dispatcher.loop, self._watchdog_s
-        if hold_s is None or not isinstance(loop, DispatchLoop):
+        if hold_s is None:
             return
-        self._watchdog = Watchdog(self.name, self.dispatcher.ident, loop.selector, hold_s, self.emit)
+        selector = loop.selector if isinstance(loop, DispatchLoop) else None
+        self._watchdog = Watchdog(self.name, self.dispatcher.ident, selector, hold_s, self.emit)
         self.dispatcher.meter.report_late(hold_s, self._watchdog.late)
         self._watchdog.start()
 
@@ -161,11 +162,11 @@ class Node(Reports):
         self.leaving.fail_pending()
         self.ended.set()
 
-    def end_threads(self) -> None:
-        """End the loop's thread and the watchdog's."""
+    def end_threads(self, timeout_s: float = 5.0) -> None:
+        """End the loop's thread and the watchdog's; one that a handler holds is left after the time."""
         if self._watchdog is not None:
             self._watchdog.close()
-        self.dispatcher.close()
+        self.dispatcher.close(timeout_s)
 
     def give_up(self, failure: SwarmFailedError) -> None:
         """The root supervisor has failed."""

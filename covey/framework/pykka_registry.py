@@ -82,7 +82,7 @@ def register(cell: Cell) -> None:
     logger.debug("Starting %s", ref)
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _waiting: dict[Cell, list[threading.Lock]] = {}
 """Locks that threads wait for, by the agent whose end releases them: a slot per agent would cost all."""
 

@@ -114,7 +114,9 @@ class AgentRef:
 
         Inside a handler the deadline of the message being handled applies too, whichever is earlier.
         Every ask resolves: with the answer, the handler's error, or one of `AskTimeoutError`,
-        `AgentDeadError`, `NoHostError`, `UnhandledMessageError`, `AskCycleError`, `MailboxFullError`.
+        `AgentDeadError`, `NoHostError`, `UnhandledMessageError`, `AskCycleError`, `MailboxFullError`. The
+        last also when as many senders wait for room already as the mailbox has room for: what waits is
+        bounded too.
 
         Raises:
             NotSerializableError, PayloadTooLargeError: as `tell`.

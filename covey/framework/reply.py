@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Generator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from covey.framework.dispatcher import Dispatcher
 
 __all__ = ["LOOP_THREADS", "Reply", "finished"]
+
+logger = logging.getLogger("covey.reply")
 
 T = TypeVar("T")
 
@@ -187,9 +190,9 @@ class Reply(Generic[T]):
         if waiters is not None:
             if type(waiters) is list:
                 for waiter in waiters:
-                    waiter()
+                    _tell(waiter)
             else:
-                waiters()  # type: ignore[operator]
+                _tell(waiters)  # type: ignore[arg-type]
         return True
 
     def _block(self, timeout: float | None) -> None:
@@ -222,6 +225,13 @@ class Reply(Generic[T]):
             else:
                 self._waiters = None
             return True
+
+
+def _tell(waiter: Callable[[], object]) -> None:
+    try:
+        waiter()
+    except Exception:  # it must not stop whoever answers
+        logger.exception("a callback of a reply raised")
 
 
 class _Parked:

@@ -36,7 +36,7 @@ class ThreadExecutor:
         self._parking = False
         self._waiting = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.meter = Meter()
         self.handled = 0
         self._thread: threading.Thread | None = None

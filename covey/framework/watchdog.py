@@ -94,7 +94,12 @@ class Watchdog:
     """
 
     def __init__(
-        self, node: str, ident: int, selector: LoopSelector, hold_s: float, emit: Callable[[Event], None]
+        self,
+        node: str,
+        ident: int,
+        selector: LoopSelector | None,
+        hold_s: float,
+        emit: Callable[[Event], None],
     ) -> None:
         self._node = node
         self._ident = ident
@@ -111,7 +116,8 @@ class Watchdog:
     def start(self) -> None:
         if _note_collection not in gc.callbacks:
             gc.callbacks.append(_note_collection)
-        self._thread.start()
+        if self._selector is not None:  # a loop of another make cannot be looked at
+            self._thread.start()
 
     def close(self) -> None:
         """End the thread; returns when it has ended."""
@@ -141,6 +147,7 @@ class Watchdog:
     def _look(self, now: float) -> float:
         """Look once; returns when to look again, in seconds."""
         selector, hold_s = self._selector, self._hold_s
+        assert selector is not None
         age_s = now - selector.woke_at
         if selector.waiting or age_s < hold_s:
             return hold_s if selector.waiting else hold_s - age_s

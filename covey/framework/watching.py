@@ -71,8 +71,8 @@ def watch_here(cell: Cell, reply: Reply[Any] | ReplyPort) -> None:
     """Resolve the reply, or another node's reply port, when the agent of this node ends."""
     with _LOCK:
         if cell.watches is None:
-            cell.watches = []
-        cell.watches.append(reply)
+            cell.watches = {}
+        cell.watches[reply] = None
     if isinstance(reply, Reply):
         reply._on_cancel = lambda reply: unwatch(cell, reply)
     if cell.state == STOPPED:
@@ -112,7 +112,7 @@ def relay(asked: Reply[Any], target: Address, watch: ReplyPort) -> None:
 def _taken(cell: Cell) -> list[Any]:
     with _LOCK:
         watches, cell.watches = cell.watches, None
-    return watches or []
+    return list(watches or ())
 
 
 def end_watches(watcher: Cell) -> None:
@@ -126,8 +126,8 @@ def end_watches(watcher: Cell) -> None:
 def unwatch(cell: Cell, reply: Any) -> None:
     """Nobody waits for this reply any more."""
     with _LOCK:
-        if cell.watches is not None and reply in cell.watches:
-            cell.watches.remove(reply)
+        if cell.watches is not None:
+            cell.watches.pop(reply, None)
 
 
 def _tell(watcher: Cell, target: Address, reply: Reply[Terminated]) -> None:
