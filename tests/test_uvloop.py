@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from covey import Agent, AskCancelledError, AskTimeoutError, ConfigurationError, Swarm, every, handles
+from covey import (
+    Agent,
+    AskCancelledError,
+    AskTimeoutError,
+    Child,
+    ConfigurationError,
+    Supervisor,
+    Swarm,
+    every,
+    handles,
+)
 from tests.framework.waiting import eventually
 
 uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
@@ -145,3 +155,32 @@ def test_a_clock_and_uvloop_exclude_each_other() -> None:
 
     with pytest.raises(ConfigurationError, match="not both"):
         Swarm.local(uvloop=True, clock=SystemClock())
+
+
+def test_a_task_that_is_cancelled_before_it_began_leaves_no_slot_taken(swarm: Swarm) -> None:
+    class Worker(Agent):
+        concurrency = 2
+
+        @handles
+        async def work(self, number: int) -> int:
+            await asyncio.sleep(0.01)
+            return number
+
+        @handles
+        def fail(self, text: str) -> None:
+            raise ValueError(text)
+
+    class Sender(Agent):
+        @handles
+        def send(self, number: int) -> None:
+            worker.tell(number)
+            worker.tell("broken")
+
+    swarm.supervise(Supervisor([Child(Worker, "a")], backoff=None, intensity=100))
+    worker = swarm.agent(Worker, "a")
+    worker.ask(1).get()
+    sender = swarm.spawn(Sender, "a")
+    for number in range(3):
+        sender.ask(number).get()
+        assert worker.ask(number).get() == number
+    eventually(lambda: swarm.agents(Worker)[0].handlers == 0)

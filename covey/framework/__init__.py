@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from covey.framework.supervision.restart import Backoff as Backoff
     from covey.framework.supervision.supervisor import Child as Child
     from covey.framework.supervision.supervisor import Supervisor as Supervisor
-    from covey.framework.watching import Terminated as Terminated
+    from covey.framework.terminated import Terminated as Terminated
 
 _HOME = {
     "Agent": "covey.framework.agent",
@@ -57,7 +57,7 @@ _HOME = {
     "Mailbox": "covey.framework.mailbox",
     "field": "covey.framework.messages.message",
     "Request": "covey.framework.messages.request",
-    "Terminated": "covey.framework.watching",
+    "Terminated": "covey.framework.terminated",
     "message": "covey.framework.messages.message",
     "AgentInfo": "covey.framework.agent_info",
     "AgentRef": "covey.framework.ref",

@@ -153,9 +153,7 @@ class Agent(pykka.Actor):
         cell = self._own
         if cell.state >= FAILED:
             raise AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}, and waits for nothing more")
-        timer = DelayedTell(cell, float(delay_s), Envelope(message, None, cell.address))
-        cell.add_timer(timer)
-        return timer
+        return DelayedTell(cell, float(delay_s), Envelope(message, None, cell.address))
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every agent of the swarm that subscribes to the topic; at most once each."""

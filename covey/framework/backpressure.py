@@ -122,11 +122,12 @@ class PendingTell:
     letter: queueing it without a bound instead would only hide that the sender is too fast.
     """
 
-    __slots__ = ("_settled", "_ticket", "_wait_s")
+    __slots__ = ("_refused", "_settled", "_ticket", "_wait_s")
 
     def __init__(self, ticket: _Ticket, wait_s: float) -> None:
         self._ticket = ticket
         self._wait_s = wait_s
+        self._refused = False
         self._settled = False
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -134,6 +135,8 @@ class PendingTell:
 
     async def _wait(self) -> None:
         if self._settled:
+            if self._refused:
+                raise self._ticket.bounded.full_error()
             return
         self._settled = True
         ticket, loop, room = self._ticket, asyncio.get_running_loop(), asyncio.Event()
@@ -151,6 +154,7 @@ class PendingTell:
                     await room.wait()
         except TimeoutError:
             if ticket.leave():
+                self._refused = True
                 raise ticket.bounded.full_error() from None
         except BaseException:  # cancelled, or its loop ended
             ticket.leave()

@@ -189,6 +189,9 @@ class Cell(Receiver):
             self.scheduled = False
             if (self.mail or self.ticks or self.waiters) and not self.scheduled:
                 self.resume()
+            elif self.state == STOPPED:  # abandoned meanwhile, by another thread
+                self.scheduled = True
+                self.bury()
         return handled
 
     def _is_free(self) -> bool:

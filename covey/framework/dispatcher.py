@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from time import monotonic
 from typing import Any, Protocol
@@ -31,6 +32,7 @@ BATCH = 64
 """Messages of one agent in one go."""
 BUDGET_S = 0.005
 """How long a turn may take before the loop serves I/O."""
+CALLS_BETWEEN_LOOKS = 16
 
 
 class Turning(Protocol):
@@ -38,6 +40,10 @@ class Turning(Protocol):
 
     def turn(self, limit: int, until: float) -> int:
         """Handle up to `limit` messages, and no further one after `until`; returns how many."""
+        ...
+
+    def turn_broke(self) -> None:
+        """A turn has raised: see that there will be another."""
         ...
 
 
@@ -132,7 +138,14 @@ class Dispatcher:
         for task in tasks:
             task.cancel()
         if tasks:
-            self.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+            waiting = self.loop.create_task(asyncio.wait(tasks))
+            # A timer of the loop would run on the node's clock, which may stand still.
+            alarm = threading.Timer(1.0, self.loop.call_soon_threadsafe, (waiting.cancel,))
+            alarm.daemon = True
+            alarm.start()
+            with suppress(asyncio.CancelledError):
+                self.loop.run_until_complete(waiting)
+            alarm.cancel()
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -194,11 +207,11 @@ class Dispatcher:
         # before the last look, so that nothing which comes after it misses its wake-up.
         calls, ready = self._calls, self._ready
         try:
-            if calls:
-                self._run_calls()
             meter = self.meter
             meter.at = monotonic()
             end = meter.at + BUDGET_S
+            if calls:
+                self._run_calls(end)
             handled = 0
             while ready:
                 cell = ready.popleft()
@@ -206,10 +219,10 @@ class Dispatcher:
                     handled += cell.turn(BATCH, end)
                 except Exception:
                     logger.exception("internal error in a turn of %r", cell)
+                    cell.turn_broke()
                     meter.at = monotonic()
                 if calls:  # ahead of all mail
-                    self._run_calls()
-                    meter.at = monotonic()
+                    self._run_calls(end)
                 if meter.at >= end:
                     break
             self.handled += handled
@@ -226,15 +239,22 @@ class Dispatcher:
         if self.wheel.next_s < self.armed_for:
             self._arm_timer()
 
-    def _run_calls(self) -> None:
-        """What was called until now; what those call comes after the next agent's turn."""
-        calls = self._calls
-        for _ in range(len(calls)):
+    def _run_calls(self, end: float) -> None:
+        """What was called until now, but no longer than half of the turn: stops of many take their time.
+
+        What those call in their turn comes after the next agent's turn.
+        """
+        calls, meter = self._calls, self.meter
+        until = (meter.at + end) / 2
+        for number in range(1, len(calls) + 1):
             function, args = calls.popleft()
             try:
                 function(*args)
             except Exception:
                 logger.exception("internal error in %s", function)
+            if number % CALLS_BETWEEN_LOOKS == 0 and monotonic() >= until:
+                break
+        meter.at = monotonic()
 
     def make_task(
         self, coroutine: Coroutine[Any, Any, Any], context: Context

@@ -20,7 +20,7 @@ __all__ = ["Handler", "RouteTable", "Subscription", "Timer", "every", "handles",
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Pykka's stop is a tuple, and everything is an object: a handler of these must not get it.
-_OWN_MESSAGES = ("pykka.messages", "covey.framework.cluster.publishing")
+_OWN_MESSAGES = ("pykka.messages", "covey.framework.cluster.topic_message")
 
 _HANDLES = "__covey_handles__"
 _EVERY = "__covey_every__"

@@ -296,5 +296,5 @@ class Life:
         timers = cell.timers
         if timers is not None:
             cell.timers = None
-            for timer in timers:
+            for timer in tuple(timers):
                 timer.cancel()

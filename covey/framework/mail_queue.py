@@ -15,13 +15,14 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pykka.messages import _ActorStop
 
 from covey.framework.envelope import Envelope, ReplyPort, opened
 from covey.framework.errors import AgentDeadError, MailboxFullError
-from covey.framework.state import NEW, STOPPED
+from covey.framework.state import NEW, RUNNING, STOPPED
+from covey.framework.terminated import Terminated
 
 if TYPE_CHECKING:
     from covey.framework.address import Address
@@ -43,6 +44,20 @@ def _renew_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Waiters(deque[Callable[[], None]]):
+    """Those who wait for room in a mailbox, in order."""
+
+    __slots__ = ("admitting",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.admitting = False
+        """Whether one is being called: nobody overtakes it before it has offered."""
+
+    def __bool__(self) -> bool:
+        return self.admitting or len(self) > 0
 
 
 class MailQueue:
@@ -76,7 +91,7 @@ class MailQueue:
         self.mail: deque[Any] | None = None
         self.ticks: deque[Tick] | None = None
         """Timers that are due; they wait for no message."""
-        self.waiters: deque[Callable[[], None]] | None = None
+        self.waiters: Waiters | None = None
         self.scheduled = True  # until it runs: its start is posted, and that schedules it
         self.stalled = False
         """Whether it took no further message because as many handlers run as may."""
@@ -99,7 +114,7 @@ class MailQueue:
         """
         mail = self.mail
         if mail is None:
-            mail = self._queue("mail")
+            mail = self._make_mail()
         if len(mail) >= self.capacity and not self._make_room(item):
             return self.actor_class.mailbox.overflow != "backpressure"
         mail.append(item)
@@ -110,19 +125,23 @@ class MailQueue:
             self.bury()  # it stopped between our look and our append
         return True
 
-    def _queue(self, name: Literal["mail", "waiters"]) -> deque[Any]:
-        """Make a queue that is not there yet, once."""
+    def _make_mail(self) -> deque[Any]:
+        """The queue of messages, made once."""
         with _MAKING:
-            queue: deque[Any] | None = getattr(self, name)
-            if queue is None:
-                queue = deque()
-                setattr(self, name, queue)
-            return queue
+            if self.mail is None:
+                self.mail = deque()
+            return self.mail
+
+    def _make_waiters(self) -> Waiters:
+        with _MAKING:
+            if self.waiters is None:
+                self.waiters = Waiters()
+            return self.waiters
 
     def put(self, item: Any) -> None:
         """Put in what has room even in a full mailbox: requests to stop, `Terminated`, `after`."""
         mail = self.mail
-        (self._queue("mail") if mail is None else mail).append(item)
+        (self._make_mail() if mail is None else mail).append(item)
         if self.state == STOPPED:
             self.bury()
         elif not self.scheduled:
@@ -150,6 +169,11 @@ class MailQueue:
         self.scheduled = True
         self.executor.schedule(self)
 
+    def turn_broke(self) -> None:
+        """A turn has raised, which is an error of the runtime: the agent goes on."""
+        if self.state == RUNNING:
+            self.resume()
+
     def rest(self) -> None:
         """Take turns again once there is something to do."""
         self.scheduled = False
@@ -159,7 +183,7 @@ class MailQueue:
 
     def wait_for_room(self, waiter: Callable[[], None]) -> None:
         """Call the waiter when there may be room, after those who wait already."""
-        (self._queue("waiters") if self.waiters is None else self.waiters).append(waiter)
+        (self._make_waiters() if self.waiters is None else self.waiters).append(waiter)
         if self.state == STOPPED:
             self.bury()
         elif not self.scheduled:
@@ -201,7 +225,7 @@ class MailQueue:
     def bury(self) -> None:
         """Make dead letters of all that waits in the mailbox of a stopped agent."""
         woken = []
-        while self.waiters:
+        while self.waiters is not None and len(self.waiters):
             try:
                 woken.append(self.waiters.popleft())
             except IndexError:
@@ -229,8 +253,8 @@ class MailQueue:
                 oldest = self.mail.popleft()
             except IndexError:
                 return True  # the agent has just drained it
-            if type(oldest) is Envelope and type(oldest.message) is _ActorStop:
-                self.mail.appendleft(oldest)  # a stop is never dropped
+            if self._is_kept(oldest):
+                self.mail.appendleft(oldest)
                 self._drop(item)
                 return False
             self._drop(oldest)
@@ -242,6 +266,14 @@ class MailQueue:
             raise self.full_error()
         return False
 
+    def _is_kept(self, item: Any) -> bool:
+        """Whether it is of those that `put` finds room for, and is therefore never dropped."""
+        envelope = opened(item)
+        if type(envelope.message) in (_ActorStop, Terminated):
+            return True
+        # A tell of the agent to itself is a pair; in an envelope it comes from `after`.
+        return type(item) is Envelope and item.reply is None and item.sender == self.address
+
     def _drop(self, item: Any) -> None:
         self.dropped += 1
         self.discard(item, "dropped", self.full_error())
@@ -251,24 +283,14 @@ class MailQueue:
         waiters = self.waiters
         assert waiters is not None
         room = self.capacity - len(self.mail or ())
-        if room <= 0:
-            return
-        # While this stands in the queue nobody overtakes one who was called and has not offered yet.
-        waiters.append(_in_turn)
-        while room > 0:
-            try:
-                waiter = waiters.popleft()
-            except IndexError:
-                return  # another thread buries
-            if waiter is _in_turn:
-                return
-            waiter()
-            room -= 1
+        waiters.admitting = True
         try:
-            waiters.remove(_in_turn)
-        except ValueError:
-            return  # as above
-
-
-def _in_turn() -> None:
-    """Stands for those whose turn it is."""
+            while room > 0:
+                try:
+                    waiter = waiters.popleft()
+                except IndexError:
+                    return
+                waiter()
+                room -= 1
+        finally:
+            waiters.admitting = False

@@ -23,7 +23,8 @@ class Mailbox:
     """
 
     capacity: int = 10_000
-    """Messages that may wait; system messages (stop, restart, timers) do not count."""
+    """Messages that may wait. A request to stop, a `Terminated` and a message of `after` find room even when
+    it is full, and are never dropped."""
     overflow: Overflow = "backpressure"
 
     def __post_init__(self) -> None:

@@ -186,7 +186,11 @@ def _until_done(reply: Reply[Any]) -> Generator[Any, None, None]:
             return  # the waiting loop was closed: nobody waits any more
 
     reply.add_done_callback(wake)
-    yield from woken
+    try:
+        yield from woken
+    except asyncio.CancelledError:
+        reply.forget_callback(wake)
+        raise
 
 
 def _in_a_thread(future: pykka.Future[M]) -> Generator[Any, None, M]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from covey.framework.attending import Attending
+from covey.framework.cluster.topic_message import TopicMessage
 from covey.framework.errors import UnhandledMessageError
-from covey.framework.handlers import Handler, Subscription
+from covey.framework.handlers import Handler
 from covey.framework.traced import call_traced, handled_message, run_traced
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ class Receiver(Attending):
             if envelope.reply is not None:
                 self.add_stop_port(envelope.reply)
             self.asked_to_stop()
-        elif type(getattr(message, "subscription", None)) is Subscription:
-            # A publication: its topic has chosen the method.
+        elif type(message) is TopicMessage:
             handler = message.subscription.handler
             message = message.message
             envelope.message = message  # dead letters and spans name what was published

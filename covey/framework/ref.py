@@ -13,7 +13,8 @@ from covey.framework.envelope import TICK, Envelope
 from covey.framework.errors import AskCycleError, BlockingCallError, ConfigurationError, CoveyError
 from covey.framework.events import NO_CONTEXT, is_sampled
 from covey.framework.reply import Reply
-from covey.framework.watching import Terminated, watch_here, watch_of
+from covey.framework.terminated import Terminated
+from covey.framework.watching import watch_here, watch_of
 
 if TYPE_CHECKING:
     from covey.framework.current import Current
@@ -26,6 +27,8 @@ R = TypeVar("R")
 
 MAX_CHAIN = 64
 MAX_TIMEOUT_S = 1e9
+MAX_WAITING = 1_000_000
+"""Asks and tells that wait for room in one mailbox; each ends at its deadline."""
 
 
 class AgentRef:
@@ -115,8 +118,7 @@ class AgentRef:
         Inside a handler the deadline of the message being handled applies too, whichever is earlier.
         Every ask resolves: with the answer, the handler's error, or one of `AskTimeoutError`,
         `AgentDeadError`, `NoHostError`, `UnhandledMessageError`, `AskCycleError`, `MailboxFullError`. The
-        last also when as many senders wait for room already as the mailbox has room for: what waits is
-        bounded too.
+        last only where it cannot wait, or a million wait for room already.
 
         Raises:
             NotSerializableError, PayloadTooLargeError: as `tell`.
@@ -229,8 +231,8 @@ class AgentRef:
         self._ask_when_room(cell, envelope, reply)
 
     def _ask_when_room(self, cell: Cell, envelope: Envelope, reply: Reply[Any]) -> None:
-        """Offer again whenever there is room; the reply's deadline ends it. Bounded like the mailbox."""
-        if len(cell.waiters or ()) >= cell.actor_class.mailbox.capacity:
+        """Offer again whenever there is room; the reply's deadline ends it."""
+        if cell.waiters is not None and len(cell.waiters) >= MAX_WAITING:
             cell.refuse(envelope, cell.full_error())
             return
 

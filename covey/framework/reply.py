@@ -212,17 +212,18 @@ class Reply(Generic[T]):
             return
         if left is not None and (timeout is None or timeout >= left):
             self.expire()
-        elif self._forget_waiter(gate.release):
+        elif self.forget_callback(gate.release):
             raise AskTimeoutError(self.target, timeout or 0.0, self.message_type, still_pending=True)
 
-    def _forget_waiter(self, callback: Callable[[], object]) -> bool:
-        """Call it no more; False when it has resolved meanwhile."""
+    def forget_callback(self, callback: Callable[[], object]) -> bool:
+        """Call it no more; False when the reply has resolved meanwhile."""
         with _LOCK:
             if self._state != _PENDING:
                 return False
             if type(self._waiters) is list:
-                self._waiters.remove(callback)
-            else:
+                if callback in self._waiters:
+                    self._waiters.remove(callback)
+            elif self._waiters == callback:
                 self._waiters = None
             return True
 
@@ -270,6 +271,9 @@ class _Parked:
         self._context.run(self._callback, self)
         self._dispatcher.meter.at = monotonic()
         return 0
+
+    def turn_broke(self) -> None:
+        """Nothing: a task takes one turn for each wait."""
 
 
 def _wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:

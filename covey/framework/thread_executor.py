@@ -116,7 +116,7 @@ class ThreadExecutor:
                     self._guarded(function, *args)
                     del function, args  # they know the agent, which may be forgotten meanwhile
                 else:
-                    self._guarded(self._take_turn, self._wakes.popleft())
+                    self._take_turn(self._wakes.popleft())
             if self._ended or self._parking:
                 break
             self._waiting = True
@@ -132,7 +132,11 @@ class ThreadExecutor:
 
     def _take_turn(self, cell: Turning) -> None:
         self.meter.at = monotonic()
-        self.handled += cell.turn(BATCH, self.meter.at + BUDGET_S)
+        try:
+            self.handled += cell.turn(BATCH, self.meter.at + BUDGET_S)
+        except Exception:
+            logger.exception("internal error in a turn of %r", cell)
+            cell.turn_broke()
 
     def _guarded(self, function: Callable[..., object], *args: Any) -> None:
         try:

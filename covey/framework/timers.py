@@ -87,6 +87,7 @@ class DelayedTell:
         self._state: Literal["waiting", "sent", "cancelled"] = "waiting"
         dispatcher = cell.node.dispatcher
         self._due = dispatcher.now() + delay_s
+        cell.add_timer(self)  # before it can fire
         if dispatcher.here:
             self._arm()
         else:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from covey.framework.attending import Attending
 from covey.framework.cell import Cell
+from covey.framework.cluster.topic_message import TopicMessage
 from covey.framework.construction import construct
 from covey.framework.envelope import message_of
 from covey.framework.events import LoopHeld
@@ -130,8 +131,9 @@ class Watchdog:
         took_s -= _collected_s(since, since + took_s)
         if since == self._told_since or took_s < self._hold_s:
             return
-        subscription = getattr(message, "subscription", None)
-        handler = cell.routes.cache.get(type(message)) or getattr(subscription, "handler", None)
+        handler = cell.routes.cache.get(type(message))
+        if type(message) is TopicMessage:
+            handler = message.subscription.handler
         name = f"{cell.actor_class.__qualname__}.{'on_receive' if handler is None else handler.name}"
         self._report(cell, name, codec.type_name(message), took_s, "")
 

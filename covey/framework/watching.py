@@ -7,9 +7,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.errors import AgentDeadError
-from covey.framework.messages.message import message
 from covey.framework.reply import Reply
 from covey.framework.state import STOPPED
+from covey.framework.terminated import Terminated
 
 if TYPE_CHECKING:
     from covey.framework.address import Address
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from covey.framework.envelope import ReplyPort
 
 __all__ = [
-    "Terminated",
     "end_watches",
     "notify_watches",
     "relay",
@@ -36,15 +35,6 @@ def _renew_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_lock)
-
-
-@message
-class Terminated:
-    """An agent that was watched has ended for good: a restart, a move and passivation are no end."""
-
-    address: str
-    reason: str
-    """`stopped`, `failed: ...`, or why nothing is known of it any more."""
 
 
 def watch_of(watcher: Cell | None, target: Address) -> tuple[Reply[Terminated], bool]:

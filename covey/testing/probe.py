@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from covey.framework.agent import Agent
 from covey.framework.errors import AgentDeadError
 from covey.framework.supervision.supervisor import Child, Supervisor
-from covey.framework.watching import Terminated
+from covey.framework.terminated import Terminated
 from covey.testing.errors import ExpectationError
 from covey.testing.manual_clock import ManualClock
 from covey.testing.probe_agent import Watch, agent_class

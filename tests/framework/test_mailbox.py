@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import covey.framework.ref
 from covey import Agent, AskTimeoutError, ConfigurationError, Mailbox, MailboxFullError, Swarm, handles
 from tests.framework.waiting import eventually
 
@@ -228,7 +229,8 @@ def test_an_ask_that_finds_no_room_in_time_times_out_and_leaves_a_dead_letter(sw
     assert ref.ask(4).get() == 4
 
 
-def test_more_waiting_asks_than_the_mailbox_holds_are_refused(swarm: Swarm) -> None:
+def test_more_asks_than_may_wait_for_room_are_refused(swarm: Swarm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(covey.framework.ref, "MAX_WAITING", 2)
     ref, actor = full(swarm, Held)
     waiting = [ref.ask(number) for number in (3, 4)]
     with pytest.raises(MailboxFullError):

@@ -20,7 +20,8 @@ from covey.framework.errors import AskCycleError, CoveyError, MailboxFullError, 
 from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.framework.proto.envelope_pb2 import Frame
-from covey.framework.watching import Terminated, unwatch, watch_here
+from covey.framework.terminated import Terminated
+from covey.framework.watching import unwatch, watch_here
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell

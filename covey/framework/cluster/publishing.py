@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from covey.framework.address import Address
 from covey.framework.cell import Cell
 from covey.framework.cluster.refusals import dead_letter_reason
+from covey.framework.cluster.topic_message import TopicMessage
 from covey.framework.cluster.topics import check_topic, matches
 from covey.framework.current import CURRENT
 from covey.framework.envelope import Envelope
@@ -24,22 +25,9 @@ from covey.framework.ref import may_trace
 if TYPE_CHECKING:
     from covey.framework.node import Node
 
-__all__ = ["Publishing", "TopicMessage"]
+__all__ = ["Publishing"]
 
 logger = logging.getLogger("covey.node")
-
-
-class TopicMessage:
-    """A published message in the mailbox of one subscriber."""
-
-    __slots__ = ("message", "subscription")
-
-    def __init__(self, message: Any, subscription: Subscription) -> None:
-        self.message = message
-        self.subscription = subscription
-
-    def __repr__(self) -> str:
-        return f"TopicMessage({self.message!r})"
 
 
 class Publishing:
