@@ -1,7 +1,8 @@
 """The runtime's side of an agent: its mailbox, its state and its turns. It survives restarts.
 
-Who may touch what: `offer` and `post` are called from any thread; everything else runs in the cell's
-executor (the node's loop thread, or the agent's own thread), one turn at a time.
+Who may touch what: what puts something into the mailbox or takes it out as a dead letter, `post` and
+`cancel` are called from any thread; turns and what they call run in the cell's executor (the node's loop
+thread, or the agent's own), one at a time.
 """
 
 from __future__ import annotations

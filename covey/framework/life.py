@@ -1,6 +1,7 @@
 """The life of an agent on its node: start, restart, stop.
 
-Every function runs in the cell's executor, between two messages of the cell.
+What changes a cell's state runs in the cell's executor, between two messages of the cell; `request_drain`,
+`request_kill` and `abandon` say otherwise.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from covey.framework.errors import AskCancelledError, AskTimeoutError, BlockingCallError
+from covey.framework.errors import AskCancelledError, AskTimeoutError, BlockingCallError, ConfigurationError
 
 if TYPE_CHECKING:
     from covey.framework.address import Address
@@ -26,6 +26,7 @@ logger = logging.getLogger("covey.reply")
 T = TypeVar("T")
 
 _PENDING, _VALUE, _ERROR = 0, 1, 2
+MAX_WAIT_S = 1e9
 
 # One lock for all replies: it is held for three assignments only, and a lock per reply would double its
 # memory. Re-entrant, because a garbage collection inside may resolve another reply.
@@ -134,6 +135,8 @@ class Reply(Generic[T]):
             Exception: what the handler raised.
         """
         if self._state == _PENDING:
+            if timeout is not None and not 0 <= timeout <= MAX_WAIT_S:
+                raise ConfigurationError(f"get(timeout={timeout!r}): give seconds, from 0 to {MAX_WAIT_S:g}")
             self._block(timeout)
         if self._state == _ERROR:
             raise self._result
@@ -208,7 +211,7 @@ class Reply(Generic[T]):
         left = None if self.deadline is None else max(0.0, self.deadline - self._now())
         # 10 ms of grace: normally the node's wheel expires the ask; this is for a loop that is held up.
         waits = [t for t in (timeout, None if left is None else left + 0.01) if t is not None]
-        if gate.acquire(timeout=min(waits) if waits else -1):
+        if gate.acquire(timeout=min(threading.TIMEOUT_MAX, *waits) if waits else -1):
             return
         if left is not None and (timeout is None or timeout >= left):
             self.expire()

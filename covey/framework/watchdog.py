@@ -88,7 +88,7 @@ class _Run:
 
 
 class Watchdog:
-    """Looks at a dispatcher's thread from one of its own, which sleeps while the loop does.
+    """Looks at a dispatcher's thread from one of its own, every 50 ms while the loop sleeps.
 
     A handler that holds the loop for longer than `hold_s` is logged and told as a `LoopHeld` event, with
     its stack, once per handler and minute. One that ends between two looks is reported without its stack.
