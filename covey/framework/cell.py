@@ -127,8 +127,9 @@ class Cell(Receiver):
                 if self.mail or self.waiters:
                     self.node.passivation.wake(self)
                     self.executor.meter.at = monotonic()
-                else:
-                    self.rest()  # this turn was for a tick of the instance that is gone
+                else:  # this turn was for a tick of the instance that is gone
+                    self.ticks = None
+                    self.rest()
             return 0
         if self.ticks and self.running < self.concurrency:
             self._run_ticks()

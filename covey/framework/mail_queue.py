@@ -3,8 +3,7 @@
 An idle agent has no queues: an empty deque takes 600 bytes, and most of a million agents are idle. They
 are made at first use, and a made one stays.
 
-Senders call this from any thread; `turn`, `rest` and `post_tick` say where they run. Three rules keep messages from being lost:
-a sender appends first and looks at `scheduled` then, a turn clears `scheduled` first and looks at the
+Senders call this from any thread. Three rules keep messages from being lost: a sender appends first and looks at `scheduled` then, a turn clears `scheduled` first and looks at the
 mailbox then; the end sets `scheduled` and `STOPPED` first and buries then, and a sender that appended
 later sees `STOPPED` and buries itself; who waits for room joins `waiters` first and wakes the agent then.
 """
@@ -57,7 +56,8 @@ class Waiters(deque[Callable[[], None]]):
         """Whether one is being called: nobody overtakes it before it has offered."""
 
     def __bool__(self) -> bool:
-        return self.admitting or len(self) > 0
+        # In this order: between the two looks the last one may be called, which is told of first.
+        return len(self) > 0 or self.admitting
 
 
 class MailQueue:

@@ -70,7 +70,7 @@ class PeriodicTimer:
 
     def _fire(self) -> None:
         self._arm()
-        if not self.pending:
+        if not self.pending and not self.cancelled:
             self.pending = True
             self._cell.post_tick(self)
 

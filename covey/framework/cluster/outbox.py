@@ -23,7 +23,7 @@ class Outbox:
     def __init__(self) -> None:
         self.waiters: deque[Callable[[], None]] = deque()
         self.items: deque[Outgoing] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._bytes = 0
         self._admitting = False
         self.closed = False

@@ -25,7 +25,7 @@ class Registration:
     def __init__(self, node: Node, incarnation: int) -> None:
         self._node = node
         self._incarnation = incarnation
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._others = Registries()
         self._timer: asyncio.TimerHandle | None = None
         self.own: frozenset[str] = frozenset()
