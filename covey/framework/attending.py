@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.current import CURRENT, Current, Handling
-from covey.framework.dispatch_loop import DispatchLoop
+from covey.framework.dispatch_loop import cancel_from_outside
 from covey.framework.envelope import TICK, Envelope
 from covey.framework.errors import AskCancelledError, Reject
 from covey.framework.mail_queue import MailQueue
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from covey.framework.handlers import RouteTable
     from covey.framework.node import Node
 
-__all__ = ["Attending", "cancel", "cancel_from_outside"]
+__all__ = ["Attending"]
 
 
 class Attending(MailQueue, Current):
@@ -251,19 +251,3 @@ class Attending(MailQueue, Current):
                 self.discard(envelope, "rejected", error)
         elif (fatal or not isinstance(error, Exception)) and self.state in (RUNNING, STOPPING):
             self.failed(error, message, envelope)
-
-
-def cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel a task in its loop's thread, after its first step."""
-    if isinstance(task.get_loop(), DispatchLoop):
-        task.cancel()  # its first step was taken when it was made
-    else:
-        cancel_from_outside(task)
-
-
-def cancel_from_outside(task: asyncio.Task[Any]) -> None:
-    """Cancel a task from any thread."""
-    try:
-        task.get_loop().call_soon_threadsafe(task.cancel)
-    except RuntimeError:
-        return  # its loop has ended, and the task with it

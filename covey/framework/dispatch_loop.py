@@ -9,7 +9,7 @@ from contextvars import Context
 from time import monotonic
 from typing import Any
 
-__all__ = ["DispatchLoop", "LoopSelector"]
+__all__ = ["DispatchLoop", "LoopSelector", "cancel", "cancel_from_outside"]
 
 
 class LoopSelector(selectors.DefaultSelector):
@@ -64,3 +64,19 @@ class DispatchLoop(asyncio.SelectorEventLoop):
         step, self._first_step = self._first_step, None
         assert step is not None
         return task, step
+
+
+def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task in its loop's thread, after its first step."""
+    if isinstance(task.get_loop(), DispatchLoop):
+        task.cancel()  # its first step was taken when it was made
+    else:
+        cancel_from_outside(task)
+
+
+def cancel_from_outside(task: asyncio.Task[Any]) -> None:
+    """Cancel a task from any thread."""
+    try:
+        task.get_loop().call_soon_threadsafe(task.cancel)
+    except RuntimeError:
+        return  # its loop has ended, and the task with it

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from covey.framework.clock import Clock, SystemClock
 from covey.framework.deadlines import DeadlineWheel
-from covey.framework.dispatch_loop import DispatchLoop
+from covey.framework.dispatch_loop import DispatchLoop, cancel_from_outside
 from covey.framework.errors import CoveyError
 from covey.framework.meter import Meter
 from covey.framework.reply import LOOP_THREADS
@@ -140,7 +140,7 @@ class Dispatcher:
         if tasks:
             waiting = self.loop.create_task(asyncio.wait(tasks))
             # A timer of the loop would run on the node's clock, which may stand still.
-            alarm = threading.Timer(1.0, self.loop.call_soon_threadsafe, (waiting.cancel,))
+            alarm = threading.Timer(1.0, cancel_from_outside, (waiting,))
             alarm.daemon = True
             alarm.start()
             with suppress(asyncio.CancelledError):

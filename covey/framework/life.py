@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pykka
 
-from covey.framework.attending import cancel, cancel_from_outside
 from covey.framework.cell import Cell
 from covey.framework.construction import construct
+from covey.framework.dispatch_loop import cancel, cancel_from_outside
 from covey.framework.errors import AgentDeadError
 from covey.framework.events import AgentRestarted, AgentStopped
 from covey.framework.hooks import report_hook, run_hook

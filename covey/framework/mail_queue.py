@@ -3,9 +3,10 @@
 An idle agent has no queues: an empty deque takes 600 bytes, and most of a million agents are idle. They
 are made at first use, and a made one stays.
 
-Senders call this from any thread. Three rules keep messages from being lost: a sender appends first and looks at `scheduled` then, a turn clears `scheduled` first and looks at the
-mailbox then; the end sets `scheduled` and `STOPPED` first and buries then, and a sender that appended
-later sees `STOPPED` and buries itself; who waits for room joins `waiters` first and wakes the agent then.
+Senders call this from any thread. Three rules keep messages from being lost: a sender appends first and
+looks at `scheduled` then, a turn clears `scheduled` first and looks at the mailbox then; the end sets
+`scheduled` and `STOPPED` first and buries then, and a sender that appended later sees `STOPPED` and buries
+itself; who waits for room joins `waiters` first and wakes the agent then.
 """
 
 from __future__ import annotations
