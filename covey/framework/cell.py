@@ -76,7 +76,7 @@ class Cell(Receiver):
     ) -> None:
         super().__init__(node, actor_class, address, executor)
         self.args = args
-        self.kwargs = kwargs
+        self.kwargs = kwargs or None  # an empty dict for each of a million agents would be 64 MB
         self.placed = placed
         self.parent = parent
         self.supervisor = supervisor
