@@ -24,7 +24,7 @@ from covey.framework.local_node import adopt
 from covey.framework.node import Node
 from covey.framework.ref import AgentRef
 from covey.framework.supervision.supervisor import Supervisor
-from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
+from covey.framework.supervision.supervisor_ref import SupervisorRef
 from covey.swarm_options import SwarmOptions
 
 if TYPE_CHECKING:
@@ -264,9 +264,23 @@ class Swarm:
         """A ref to the agent at that address; a placed agent is activated by its first message."""
         return self._running.agent(kind_or_cls, key)
 
-    def supervise(self, supervisor: Supervisor) -> SupervisorGuardian:
-        """Start a supervisor and its children on this node."""
-        return self._running.supervise(supervisor)
+    def supervise(self, supervisor: Supervisor) -> SupervisorRef:
+        """Start a supervisor and its children on this node.
+
+        All constructors run in this thread, and their errors raise here: all children or none. Then the
+        children start in order, each once the one before it is up; mail waits for them meanwhile.
+
+        Raises:
+            AddressInUseError: an agent lives at a child's address.
+            Exception: what a constructor raises.
+        """
+        if not isinstance(supervisor, Supervisor):
+            raise ConfigurationError(f"supervise({supervisor!r}): give a Supervisor([Child(cls, key), ...])")
+        return SupervisorRef(self._running.supervise(supervisor))
+
+    def supervisors(self) -> tuple[SupervisorRef, ...]:
+        """The supervisors of this node that are nobody's children, the oldest first."""
+        return tuple(map(SupervisorRef, self._running.supervisors))
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every live agent of the swarm that subscribes to the topic; at most once."""

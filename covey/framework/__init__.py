@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from covey.framework.messages.request import Request as Request
     from covey.framework.ref import AgentRef as AgentRef
     from covey.framework.reply import Reply as Reply
+    from covey.framework.supervision.child import Child as Child
     from covey.framework.supervision.restart import Backoff as Backoff
-    from covey.framework.supervision.supervisor import Child as Child
     from covey.framework.supervision.supervisor import Supervisor as Supervisor
     from covey.framework.terminated import Terminated as Terminated
 
@@ -63,7 +63,7 @@ _HOME = {
     "AgentRef": "covey.framework.ref",
     "Reply": "covey.framework.reply",
     "Backoff": "covey.framework.supervision.restart",
-    "Child": "covey.framework.supervision.supervisor",
+    "Child": "covey.framework.supervision.child",
     "Supervisor": "covey.framework.supervision.supervisor",
 }
 """Where each name lives; all others of `__all__` are errors."""

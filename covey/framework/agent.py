@@ -13,7 +13,7 @@ import pykka
 from covey.framework.address import snake_case
 from covey.framework.agent_settings import check_passivation, check_settings
 from covey.framework.construction import take_cell
-from covey.framework.current import CURRENT
+from covey.framework.current import CURRENT, is_fenced
 from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError, ConfigurationError
 from covey.framework.handlers import RouteTable
@@ -59,8 +59,16 @@ class Agent(pykka.Actor):
     up, after `on_stop`; its next message makes a new one. Ticks of `@every` do not keep it. One that has
     children, is watched, or waits for a message of `after` stays."""
     handler_deadline_s: ClassVar[float | None] = None
-    """Not available yet, as the next one: any other value is refused."""
+    """A handler that runs for longer is stuck: an `async def` one is cancelled, one in a thread is left
+    behind, and the agent fails with `AgentStuckError`. One that has used half of it is reported as slow. A
+    plain handler on the loop cannot be ended: it is only reported."""
+    max_retries: ClassVar[int] = 0
+    """How often the restarted agent is given a message again that it failed with, ahead of its other mail;
+    then it is a dead letter, and an asker gets the error. Without a restart there is no retry."""
+    preserve_state: ClassVar[bool] = False
+    """Whether a restarted agent takes over the attributes of the instance before it: see `restore_state`."""
     durable: ClassVar[bool] = False
+    """Not available yet: any other value is refused."""
     trace: ClassVar[Literal["off", "sampled"]] = "sampled"
     """`off`: its handling makes no spans and what it sends starts no trace."""
 
@@ -141,6 +149,8 @@ class Agent(pykka.Actor):
             Exception: what the child's constructor raises.
         """
         node = self._own.node
+        if is_fenced():
+            raise node.fencing.refusal(f"{cls.kind}/{key}")
         return node.ref_of(node.spawn(cls, key, args, kwargs, parent=self._own))
 
     def after(self, delay_s: float, message: Any) -> DelayedTell:
@@ -151,13 +161,18 @@ class Agent(pykka.Actor):
         if isinstance(delay_s, bool) or not isinstance(delay_s, int | float) or not 0 <= delay_s < 1e9:
             raise ConfigurationError(f"after({delay_s!r}, ...): give seconds, 0 or more")
         cell = self._own
+        if is_fenced():
+            raise cell.node.fencing.refusal(str(cell.address))
         if cell.state >= FAILED:
             raise AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}, and waits for nothing more")
         return DelayedTell(cell, float(delay_s), Envelope(message, None, cell.address))
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every agent of the swarm that subscribes to the topic; at most once each."""
-        return self._own.node.publish(topic, message)
+        node = self._own.node
+        if is_fenced():
+            raise node.fencing.refusal(f"topic {topic}")
+        return node.publish(topic, message)
 
     def span(
         self, name: str, *, new_trace: bool = False, start_time_s: float | None = None, **attributes: Any
@@ -172,6 +187,14 @@ class Agent(pykka.Actor):
     def stop(self) -> None:
         """Stop after the messages that are in the mailbox now."""
         self._own.node.ref_of(self._own).stop()
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take over the attributes of the instance before: `preserve_state`, after a restart.
+
+        Called after the constructor and before `on_start`. Override it to take over less, or to check what
+        may be damaged: where it raises, the state is given up and the next instance begins afresh.
+        """
+        vars(self).update(state)
 
     # -- Pykka's contract --------------------------------------------------------------------------
 

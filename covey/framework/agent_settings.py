@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["check_passivation", "check_settings"]
 
 _CHOICES = {"dispatcher": ("loop", "thread"), "trace": ("off", "sampled")}
-_NOT_YET = {"handler_deadline_s": None, "durable": False}
+_NOT_YET = {"durable": False}
 """Names that are reserved, with the only value that says nothing: none of them may be ignored in silence."""
 
 
@@ -34,15 +34,17 @@ def check_settings(cls: type[Agent]) -> None:
         value = getattr(cls, name, nothing)
         if value != nothing:
             raise ConfigurationError(f"{cls.__name__}.{name} = {value!r}: not available yet; leave it out")
-    idle_after_s = cls.idle_after_s
-    if idle_after_s is not None and (
-        isinstance(idle_after_s, bool)
-        or not isinstance(idle_after_s, int | float)
-        or not 0.01 <= idle_after_s < 1e9
-    ):
-        raise ConfigurationError(
-            f"{cls.__name__}.idle_after_s = {idle_after_s!r}: give seconds, at least 0.01"
-        )
+    for name in ("idle_after_s", "handler_deadline_s"):
+        seconds = getattr(cls, name)
+        if seconds is not None and (
+            isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.01 <= seconds < 1e9
+        ):
+            raise ConfigurationError(f"{cls.__name__}.{name} = {seconds!r}: give seconds, at least 0.01")
+    retries = cls.max_retries
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 1_000:
+        raise ConfigurationError(f"{cls.__name__}.max_retries = {retries!r}: give a number, 0 to 1,000")
+    if not isinstance(cls.preserve_state, bool):
+        raise ConfigurationError(f"{cls.__name__}.preserve_state = {cls.preserve_state!r}: True or False")
     if not isinstance(cls.concurrency, int) or cls.concurrency < 1:
         raise ConfigurationError(f"{cls.__name__}.concurrency = {cls.concurrency!r}: at least 1")
     if cls.concurrency > 1 and cls.dispatcher == "thread":

@@ -11,7 +11,7 @@ from contextvars import Context
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from covey.framework.current import CURRENT, Current, Handling
+from covey.framework.current import CURRENT, Current, FencedHandling, Handling
 from covey.framework.dispatch_loop import cancel_from_outside
 from covey.framework.envelope import TICK, Envelope
 from covey.framework.errors import AskCancelledError, Reject
@@ -56,7 +56,7 @@ class Attending(MailQueue, Current):
         self.running = 0
         """Tasks of this agent that run now, hooks included."""
         self.restarts = 0
-        self.tasks: dict[asyncio.Task[Any], Envelope | None] | None = None
+        self.tasks: dict[asyncio.Task[Any], Handling] | None = None
         self.stop_ports: list[Any] | None = None
         """Who waits for the end."""
         self.context: Context | None = None
@@ -81,6 +81,10 @@ class Attending(MailQueue, Current):
     def failed(self, error: BaseException, message: Any, envelope: Envelope | None) -> None:
         """A handler raised."""
         raise NotImplementedError
+
+    def call_hook(self, hook: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Call a hook in the agent's context."""
+        return (self.context or self.own_context()).run(hook, *args)
 
     def own_context(self) -> Context:
         """The context that this agent's code runs in; made at first use."""
@@ -114,8 +118,9 @@ class Attending(MailQueue, Current):
             self._cancel_tasks_for(reply)
 
     def _cancel_tasks_for(self, reply: Any) -> None:
-        for task, envelope in list((self.tasks or {}).items()):
-            if envelope is not None and envelope.reply is reply:
+        for task, handling in list((self.tasks or {}).items()):
+            envelope = handling.envelope
+            if type(envelope) is Envelope and envelope.reply is reply:
                 cancel_from_outside(task)
 
     # -- tasks -------------------------------------------------------------------------------------
@@ -143,13 +148,13 @@ class Attending(MailQueue, Current):
         coroutine: Coroutine[Any, Any, Any],
         context: Context,
         handling: Handling,
-        envelope: Envelope | None,
+        envelope: Envelope | None,  # noqa: ARG002 - for cells whose handlers have a deadline
     ) -> None:
         self.running += 1
         handling.task, step = self.executor.make_task(coroutine, context)
         if self.tasks is None:
             self.tasks = {}
-        self.tasks[handling.task] = envelope
+        self.tasks[handling.task] = handling
         if step is None:
             self.executor.run_tasks()
         else:
@@ -196,6 +201,8 @@ class Attending(MailQueue, Current):
 
     def _task_over(self, handling: Handling) -> None:
         # Tasks that the handler left behind inherit neither its deadline nor its place in a chain.
+        if type(handling) is FencedHandling:
+            return  # it was given up, and counted as ended then
         handling.envelope, handling.is_async = None, False
         if self.concurrency == 1 and self.context is not None:
             if CURRENT.get() is handling:
@@ -244,10 +251,12 @@ class Attending(MailQueue, Current):
             elif envelope is not TICK:
                 self.discard(envelope, "cancelled")
             return
-        if reply is not None:
-            reply.fail(error)
         if isinstance(error, Reject):
-            if reply is None and envelope is not TICK:
+            if reply is not None:
+                reply.fail(error)
+            elif envelope is not TICK:
                 self.discard(envelope, "rejected", error)
         elif (fatal or not isinstance(error, Exception)) and self.state in (RUNNING, STOPPING):
-            self.failed(error, message, envelope)
+            self.failed(error, message, envelope)  # which answers, unless the message is tried again
+        elif reply is not None:
+            reply.fail(error)

@@ -46,6 +46,7 @@ class Cell(Receiver):
         "failed_context",
         "failures",
         "idle_look",
+        "kept_state",
         "kwargs",
         "last_error",
         "last_message",
@@ -92,6 +93,8 @@ class Cell(Receiver):
         """Why it is down, or ended; None when it stopped by itself."""
         self.last_message = ""
         """Type and id of the message that it failed with."""
+        self.kept_state: dict[str, Any] | None = None
+        """What the next instance takes over."""
         self.idle_look: IdleLook | None = None
         """The next look of passivation; None once a stop was asked for meanwhile."""
         self.watches: dict[Any, None] | None = None

@@ -8,9 +8,12 @@ from covey.framework.current import CURRENT
 from covey.framework.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from covey.framework.agent import Agent
     from covey.framework.cell import Cell
 
-__all__ = ["construct", "take_cell"]
+__all__ = ["construct", "state_of", "take_cell"]
+
+_OF_THE_RUNTIME = ("_cell", "_actor_urn")
 
 _UNDER_CONSTRUCTION: Any = object()
 """Stands in `envelope` of the cell whose instance is about to be made."""
@@ -45,3 +48,8 @@ def construct(cell: Cell) -> None:
     cell.actor = actor
     if len(context) == 1:
         cell.context = None
+
+
+def state_of(actor: Agent) -> dict[str, Any]:
+    """The attributes of an instance, less the runtime's own."""
+    return {name: value for name, value in vars(actor).items() if name not in _OF_THE_RUNTIME}

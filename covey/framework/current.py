@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from covey.framework.address import Address
     from covey.framework.attending import Attending
 
-__all__ = ["CURRENT", "Current", "Handling"]
+__all__ = ["CURRENT", "Current", "Fenced", "FencedHandling", "Handling", "is_fenced"]
+
+
+class Fenced(Exception):
+    """The handler that runs here was given up: what it sends has no effect."""
 
 
 class Current:
@@ -66,7 +70,7 @@ class Current:
 class Handling(Current):
     """The `Current` of one `async def` handler."""
 
-    __slots__ = ("cell", "envelope", "is_async", "open_spans", "task")
+    __slots__ = ("born", "cell", "envelope", "is_async", "open_spans", "task", "watch")
 
     def __init__(
         self,
@@ -79,6 +83,30 @@ class Handling(Current):
         self.is_async = is_async
         self.open_spans = 0
         self.task: asyncio.Task[Any] | None = None
+        self.born = cell.restarts
+        """Number of the instance whose handler it is."""
+        self.watch: Any = None
+        """What waits for its deadline, where it has one."""
+
+
+class FencedHandling(Handling):
+    """That of a coroutine which was given up, and goes on all the same."""
+
+    __slots__ = ()
+
+    @property
+    def cell(self) -> Attending:  # type: ignore[override]
+        """Nobody's: what the handler sends is discarded."""
+        raise Fenced
 
 
 CURRENT: ContextVar[Current | None] = ContextVar("covey_current", default=None)
+
+
+def is_fenced() -> bool:
+    """Whether the caller is a handler that was given up."""
+    current = CURRENT.get()
+    try:
+        return current is not None and current.cell is None
+    except Fenced:
+        return True

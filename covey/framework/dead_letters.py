@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["DeadLetter", "DeadLetters", "clip"]
+__all__ = ["DeadLetter", "DeadLetters", "clip", "clip_text"]
 
 logger = logging.getLogger("covey.node")
 
@@ -113,4 +113,9 @@ def clip(value: object, limit: int = PAYLOAD_CHARS) -> str:
         text = repr(value)
     except Exception as error:  # noqa: BLE001 - a broken __repr__ must not lose the letter
         text = f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
+    return clip_text(text, limit)
+
+
+def clip_text(text: str, limit: int) -> str:
+    """A text, cut to the limit."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -9,16 +9,25 @@ from covey.framework.state import FAILED
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
+    from covey.framework.supervision.verdict import Verdict
 
 __all__ = ["death_of", "report_of"]
 
 
-def report_of(cell: Cell, error: BaseException) -> str:
+_DECIDED = {
+    "resume": "its supervisor lets it go on with the state that it has",
+    "restart": "its supervisor decides",
+    "stop": "its supervisor stops it for good",
+    "escalate": "its supervisor gives up",
+}
+
+
+def report_of(cell: Cell, error: BaseException, verdict: Verdict) -> str:
     """The report of a failure, for the log."""
     advice = (
         "it stops: spawn it under a Supervisor to have it restarted"
         if cell.supervisor is None
-        else "its supervisor decides"
+        else _DECIDED[verdict]
     )
     return (
         f"{cell.address} failed on node {cell.node.name}: {type(error).__name__}: {error} "

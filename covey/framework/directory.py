@@ -15,6 +15,7 @@ from covey.framework.construction import construct
 from covey.framework.errors import AddressInUseError, AgentDeadError, ConfigurationError
 from covey.framework.hosting import check_host
 from covey.framework.pykka_registry import leave
+from covey.framework.stuck import TimedCell
 from covey.framework.supervision.guardian import Guardian
 from covey.framework.supervision.placed_guardian import PlacedGuardian
 from covey.framework.thread_executor import ThreadExecutor
@@ -151,10 +152,15 @@ class Directory:
         parent: Cell | None,
         supervisor: Guardian | None,
         before_start: Callable[[Cell], None] | None = None,
+        *,
+        construct_here: bool = True,
+        start: bool = True,
     ) -> Cell:
         """Start an agent here; its constructor runs in the calling thread and its errors raise there.
 
-        `before_start` is called with the constructed cell, before it can handle, fail or stop.
+        `before_start` is called with the constructed cell, before it can handle, fail or stop. Without
+        `construct_here` the instance is made in the agent's executor, when it starts; without `start` that is
+        left to the caller.
         """
         if not (isinstance(cls, type) and issubclass(cls, Agent)):
             raise ConfigurationError(f"spawn({cls!r}, ...): give a subclass of Agent")
@@ -181,7 +187,8 @@ class Directory:
         if passive is not None:
             passive.post(self._node.life.finish, passive, "another agent was spawned at its address")
         try:
-            construct(cell)
+            if construct_here:
+                construct(cell)
             if parent is not None:
                 if parent.children is None:
                     parent.children = {}
@@ -200,7 +207,8 @@ class Directory:
             if isinstance(cell.executor, ThreadExecutor):
                 cell.executor.end()
             raise
-        cell.post(self._node.life.start, cell)
+        if start:
+            cell.post(self._node.life.start, cell)
         return cell
 
     def _new_cell(
@@ -214,7 +222,7 @@ class Directory:
         *,
         placed: bool,
     ) -> Cell:
-        return Cell(
+        return (Cell if cls.handler_deadline_s is None else TimedCell)(
             self._node,
             cls,
             address,
@@ -238,6 +246,11 @@ class Directory:
             if address not in self._cells:
                 self._released.add(address)
 
+    def unrelease(self, address: Address) -> None:
+        """Nobody supervises an agent of this address any more: placement may put one there."""
+        with self._lock:
+            self._released.discard(address)
+
     def is_released(self, address: Address) -> bool:
         """Whether a supervised agent ended for good there."""
         return address in self._released
@@ -249,6 +262,16 @@ class Directory:
                 del self._cells[cell.address]
         if cell.parent is not None and cell.parent.children is not None:
             cell.parent.children.pop(cell, None)
+
+    def replace(self, old: Cell, new: Cell) -> None:
+        """Another cell stands at the address from now on."""
+        with self._lock:
+            if self._cells.get(old.address) is old:
+                self._cells[old.address] = new
+        siblings = None if old.parent is None else old.parent.children
+        if siblings is not None and old in siblings:
+            del siblings[old]
+            siblings[new] = None
 
     def let_go(self, cell: Cell) -> None:
         """Keep a passive agent only as long as somebody holds a ref that knows it."""

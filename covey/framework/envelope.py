@@ -47,7 +47,7 @@ class ReplyPort(Protocol):
 class Envelope:
     """A message with its reply port, sender and trace context."""
 
-    __slots__ = ("context", "message", "message_id", "put_at", "remote", "reply", "sender")
+    __slots__ = ("attempt", "context", "message", "message_id", "put_at", "remote", "reply", "sender")
 
     def __init__(
         self,
@@ -66,6 +66,8 @@ class Envelope:
         self.remote: str = ""
         """Name of the node that it came from; empty when it never left this one."""
         self.message_id: str = ""
+        self.attempt = 0
+        """How often an instance has failed with it."""
 
     def __repr__(self) -> str:
         return f"Envelope({self.message!r}, sender={self.sender}, ask={self.reply is not None})"

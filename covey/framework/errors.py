@@ -14,6 +14,7 @@ import pykka
 __all__ = [
     "AddressInUseError",
     "AgentDeadError",
+    "AgentStuckError",
     "AskCancelledError",
     "AskCycleError",
     "AskTimeoutError",
@@ -110,6 +111,19 @@ class AgentDeadError(CoveyError, pykka.ActorDeadError):
         self.restarts = restarts
         self.last_message = last_message
         """Type and id of the message that it failed with."""
+
+
+class AgentStuckError(CoveyError, TimeoutError):
+    """A handler ran past its `handler_deadline_s`: the agent is stuck, which is a failure of it."""
+
+    def __init__(self, target: str, handler: str, deadline_s: float) -> None:
+        super().__init__(
+            f"{target} is stuck: {handler} has not ended within {deadline_s:g} s: "
+            "find what it waits for, or raise handler_deadline_s on its class"
+        )
+        self.target = target
+        self.handler = handler
+        self.deadline_s = deadline_s
 
 
 class NoHostError(CoveyError, LookupError):

@@ -18,6 +18,7 @@ __all__ = [
     "AgentFailed",
     "AgentPassivated",
     "AgentRestarted",
+    "AgentSlow",
     "AgentStarted",
     "AgentStopped",
     "Attributes",
@@ -51,7 +52,7 @@ class AgentStarted:
 
 @dataclass(frozen=True, slots=True)
 class AgentFailed:
-    """An agent's handler, hook or constructor raised."""
+    """An agent's handler, hook or constructor raised, or a handler was stuck."""
 
     address: str
     node: str
@@ -59,6 +60,11 @@ class AgentFailed:
     message_type: str
     restarts: int
     context: bytes = NO_CONTEXT
+    supervisor: str = ""
+    """Path of the supervisor that decides; empty for none."""
+    verdict: str = ""
+    """What it decides: `resume`, `restart`, `stop` or `escalate`; empty without a supervisor."""
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class AgentRestarted:
     down_s: float
     """Seconds from the failure to the new instance's being ready."""
     context: bytes = NO_CONTEXT
+    cause: str = ""
+    """Why, where it is not its own failure: a sibling's, or that its supervisor restarts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,8 @@ class AgentPassivated:
 
 @dataclass(frozen=True, slots=True)
 class AgentEscalated:
-    """A supervisor gave up on a child: more restarts than its intensity within its period."""
+    """A supervisor gave up on a child: more restarts than its intensity within its period, a verdict to
+    escalate, or a `decide` that raised. Its own supervisor decides then; without one the swarm has failed."""
 
     supervisor: str
     node: str
@@ -123,6 +132,17 @@ class LoopHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentSlow:
+    """A handler has used half of its deadline: slow, and not stuck yet."""
+
+    address: str
+    node: str
+    handler: str
+    message_type: str
+    running_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeJoined:
     node: str
 
@@ -140,6 +160,7 @@ Event = (
     | AgentStopped
     | AgentEscalated
     | AgentPassivated
+    | AgentSlow
     | DeadLettered
     | LoopHeld
     | NodeJoined

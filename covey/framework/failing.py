@@ -16,12 +16,13 @@ from covey.framework.events import NO_CONTEXT, AgentFailed
 from covey.framework.hooks import beyond_the_runtime, report_hook, run_hook
 from covey.framework.pykka_bridge import ends_all, report_failure
 from covey.framework.pykka_registry import leave
-from covey.framework.state import FAILED, STOPPING
+from covey.framework.state import FAILED, RUNNING, STOPPING
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
     from covey.framework.envelope import Envelope
     from covey.framework.node import Node
+    from covey.framework.supervision.verdict import Verdict
 
 __all__ = ["Failing"]
 
@@ -35,9 +36,18 @@ class Failing:
         self._node = node
 
     def fail(self, cell: Cell, error: BaseException, message: Any, envelope: Envelope | None) -> None:
-        """A handler, hook or constructor raised: `on_failure`, a report, and the supervisor decides."""
+        """A handler, hook or constructor raised: a report, `on_failure`, and the supervisor decides."""
         life, stopping = self._node.life, cell.state == STOPPING
-        actor = cell.actor
+        actor, supervisor = cell.actor, cell.supervisor
+        verdict: Verdict = "stop" if supervisor is None else supervisor.verdict(cell, error)
+        if verdict == "resume" and cell.state == RUNNING:
+            self._resume(cell, error, message, envelope)
+            return
+        if verdict == "resume":
+            verdict = "restart"  # there is no instance that could go on
+        retried = verdict == "restart" and not stopping and _may_retry(cell, envelope)
+        if envelope is not None and envelope.reply is not None and not retried:
+            envelope.reply.fail(error)
         cell.state = FAILED
         cell.failed_at = self._node.now()
         cell.failures += 1
@@ -46,17 +56,16 @@ class Failing:
         life.cancel_timers(cell)
         life.cancel_tasks(cell, death_of(cell, error))
         life.stop_children(cell, "its parent failed")
-        name, context = "", NO_CONTEXT
-        cell.last_message = ""
-        if envelope is not None and envelope is not TICK:
-            name, context = self._node.name_of(message), envelope.context
-            envelope.message_id = envelope.message_id or self._node.new_message_id()
-            cell.last_message = f"{name} {envelope.message_id}"
-            if envelope.reply is None:
-                self._node.dead_letter(cell.address, envelope, "failed", repr(error))
+        name, context = self._note_message(cell, message, envelope)
+        if retried:
+            assert envelope is not None
+            envelope.attempt += 1
+            cell.put_back(envelope)
+        elif name and envelope is not None and envelope.reply is None:
+            self._node.dead_letter(cell.address, envelope, "failed", repr(error))
         cell.failed_context = context
-        _report(cell, error)
-        self._node.emit(AgentFailed(str(cell.address), self._node.name, error, name, cell.restarts, context))
+        _report(cell, error, verdict)
+        self._tell(cell, error, name, context, verdict, envelope)
 
         all_end = ends_all(cell, error)
         if cell.supervisor is None:
@@ -65,12 +74,11 @@ class Failing:
         def decided(hook_error: BaseException | None) -> None:
             if hook_error is not None:
                 report_hook(cell, "on_stop" if all_end else "on_failure", hook_error)
-            supervisor = cell.supervisor
             if supervisor is None or (stopping and not supervisor.replaces(cell)):
                 life.finish(cell, f"failed: {type(error).__name__}: {error}")
                 return
             life.answer_stops(cell)
-            self._node.dispatcher.call(supervisor.child_down, cell, error)
+            supervisor.child_down(cell, error, verdict)
 
         if all_end and actor is not None:
             run_hook(cell, actor.on_stop, (), decided)
@@ -80,10 +88,61 @@ class Failing:
         else:
             run_hook(cell, actor.on_failure, (type(error), error, error.__traceback__), decided)
 
+    def _resume(self, cell: Cell, error: BaseException, message: Any, envelope: Envelope | None) -> None:
+        """The verdict is that the instance goes on with its state: only the message is lost."""
+        if envelope is not None and envelope.reply is not None:
+            envelope.reply.fail(error)
+        cell.failures += 1
+        name, context = self._note_message(cell, message, envelope)
+        if name and envelope is not None and envelope.reply is None:
+            self._node.dead_letter(cell.address, envelope, "failed", repr(error))
+        _report(cell, error, "resume")
+        self._tell(cell, error, name, context, "resume", envelope)
 
-def _report(cell: Cell, error: BaseException) -> None:
+    def _note_message(self, cell: Cell, message: Any, envelope: Envelope | None) -> tuple[str, bytes]:
+        """Type name and trace context of the message that an agent failed with; empty for none."""
+        cell.last_message = ""
+        if envelope is None or envelope is TICK:
+            return "", NO_CONTEXT
+        name = self._node.name_of(message)
+        envelope.message_id = envelope.message_id or self._node.new_message_id()
+        cell.last_message = f"{name} {envelope.message_id}"
+        return name, envelope.context
+
+    def _tell(
+        self,
+        cell: Cell,
+        error: BaseException,
+        message_type: str,
+        context: bytes,
+        verdict: Verdict,
+        envelope: Envelope | None,
+    ) -> None:
+        supervisor = cell.supervisor
+        self._node.emit(
+            AgentFailed(
+                str(cell.address),
+                self._node.name,
+                error,
+                message_type,
+                cell.restarts,
+                context,
+                "" if supervisor is None else supervisor.path,
+                "" if supervisor is None else verdict,
+                "" if envelope is None else envelope.message_id,
+            )
+        )
+
+
+def _may_retry(cell: Cell, envelope: Envelope | None) -> bool:
+    if envelope is None or envelope is TICK or envelope.attempt >= cell.actor_class.max_retries:
+        return False
+    return envelope.reply is None or not envelope.reply.done()
+
+
+def _report(cell: Cell, error: BaseException, verdict: Verdict) -> None:
     trace = (type(error), error, beyond_the_runtime(error))
     if report_failure(cell, error, trace[2]):
-        logger.warning("%s", report_of(cell, error))
+        logger.warning("%s", report_of(cell, error, verdict))
     else:
-        logger.error("%s", report_of(cell, error), exc_info=trace)
+        logger.error("%s", report_of(cell, error, verdict), exc_info=trace)

@@ -130,7 +130,8 @@ class RouteTable:
         self.cls = cls
         self.cache: dict[type, Handler | None] = {}
         self.plain: dict[type, Callable[..., Any]] = {}
-        """The functions of those handlers in `cache` that are no `async def`: for the fast path."""
+        """The functions of those handlers in `cache` that are no `async def`, and have no deadline: for the
+        fast path."""
         self.timers: tuple[Timer, ...] = ()
         self.subscriptions: tuple[Subscription, ...] = ()
         self._routes: dict[type, Handler] = {}
@@ -209,7 +210,8 @@ class RouteTable:
         bases = () if message_type.__module__ in _OWN_MESSAGES else message_type.__mro__
         handler = next((self._routes[base] for base in bases if base in self._routes), None)
         self.cache[message_type] = handler
-        if handler is not None and not handler.is_async:
+        is_timed = getattr(self.cls, "handler_deadline_s", None) is not None
+        if handler is not None and not handler.is_async and not is_timed:
             self.plain[message_type] = handler.function
         return handler
 

@@ -30,7 +30,7 @@ def run_hook(
     """Run a hook in the agent's context; then `then(error)`, in the agent's executor."""
     cell.envelope = None
     try:
-        result = (cell.context or cell.own_context()).run(hook, *args)
+        result = cell.call_hook(hook, args)
     except BaseException as error:  # noqa: BLE001 - a hook may raise anything
         then(error)
         return

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from covey.framework.errors import AgentDeadError
 from covey.framework.reply import Reply
-from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
+from covey.framework.supervision.running import RunningSupervisor
 from covey.framework.thread_executor import ThreadExecutor
 
 if TYPE_CHECKING:
+    from covey.framework.cell import Cell
     from covey.framework.node import Node
 
 __all__ = ["Leaving"]
@@ -42,12 +43,12 @@ class Leaving:
         self._changed: asyncio.Event | None = None
         """Set whenever an agent has ended, while somebody waits for that; on the loop thread."""
 
-    def leave(self, timeout_s: float, guardians: list[SupervisorGuardian]) -> None:
+    def leave(self, timeout_s: float, supervisors: list[RunningSupervisor]) -> None:
         """Stop the agents and leave the swarm, in this time and a little more; from another thread."""
         node = self._node
         end = monotonic() + timeout_s
         threads = [c.executor for c in node.directory.cells if isinstance(c.executor, ThreadExecutor)]
-        left = asyncio.run_coroutine_threadsafe(self._leave(end, guardians), node.dispatcher.loop)
+        left = asyncio.run_coroutine_threadsafe(self._leave(end, supervisors), node.dispatcher.loop)
         try:
             left.result(timeout_s + GRACE_S)
         except TimeoutError:
@@ -82,36 +83,44 @@ class Leaving:
         for thread in threads:
             if not thread.join(max(0.0, end - monotonic())):
                 logger.warning("%s is held up by its handler and was left to end by itself", thread.name)
+        for name in node.fencing.join(max(0.0, end - monotonic())):
+            logger.warning("%s, left behind as stuck, is still held up by its handler", name)
 
-    async def _leave(self, end: float, guardians: list[SupervisorGuardian]) -> None:
+    async def _leave(self, end: float, supervisors: list[RunningSupervisor]) -> None:
         node = self._node
         self._changed = asyncio.Event()
         node.directory.close()
-        for guardian in guardians:
-            guardian.retire()
-        await self._drain(end)
+        for supervisor in supervisors:
+            supervisor.retire()
+        await self._drain(end, supervisors)
         for cell in node.directory.cells:
             node.life.request_kill(cell, "the node stops")
         await self._until_empty(monotonic() + KILL_S)
         node.presence.leave()
         await node.close_transport()
 
-    async def _drain(self, end: float) -> None:
+    async def _drain(self, end: float, supervisors: list[RunningSupervisor]) -> None:
         """All agents handle what they have; a supervisor's children one after the other, the last first."""
         node = self._node
-        supervised = []
+        units = [unit for supervisor in supervisors for unit in supervisor.agents()]
+        supervised = {unit.cell for unit in units}
         for number, cell in enumerate(reversed(node.directory.cells)):
             if number % DRAINED_AT_ONCE == 0:
                 await asyncio.sleep(0)  # a million agents would hold the loop for seconds
-            if isinstance(cell.supervisor, SupervisorGuardian):
-                supervised.append(cell)
-            else:
+            if cell not in supervised:
                 node.life.request_drain(cell)
-        for cell in supervised:
-            node.life.request_drain(cell)
-            # One that hangs leaves half of the time to those that were started before it.
-            await self._until(partial(node.is_stopped, cell), (monotonic() + end) / 2)
+        for unit in reversed(units):
+            for cell in unit.cells():
+                await self._drain_child(cell, unit.spec.shutdown_s, end)
         await self._until_empty(end)
+
+    async def _drain_child(self, cell: Cell, shutdown_s: float, end: float) -> None:
+        node, now = self._node, monotonic()
+        node.life.request_drain(cell)
+        # One that hangs leaves half of the time to those that were started before it.
+        await self._until(partial(node.is_stopped, cell), min((now + end) / 2, now + shutdown_s))
+        if not node.is_stopped(cell) and now + shutdown_s <= monotonic():
+            node.life.force_end(cell, f"it did not stop within {shutdown_s:g} s")
 
     async def _until_empty(self, end: float) -> None:
         await self._until(lambda: not len(self._node.directory), end)

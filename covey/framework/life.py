@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import pykka
 
 from covey.framework.cell import Cell
-from covey.framework.construction import construct
+from covey.framework.construction import construct, state_of
 from covey.framework.dispatch_loop import cancel, cancel_from_outside
+from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError
-from covey.framework.events import AgentRestarted, AgentStopped
+from covey.framework.events import NO_CONTEXT, AgentRestarted, AgentStopped
 from covey.framework.hooks import report_hook, run_hook
 from covey.framework.pykka_registry import leave
 from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STOPPED, STOPPING
@@ -37,6 +38,10 @@ logger = logging.getLogger("covey.agent")
 CHILDREN_S = 5.0
 """How long the restart of an agent waits for its children to stop before they are killed."""
 CHILDREN_POLL_S = 0.005
+CANCEL_S = 1.0
+"""How long a new instance waits for the cancelled handlers of the one before."""
+KILL_S = 0.2
+"""How long a thread is waited for that was told to end."""
 
 
 class Life:
@@ -53,35 +58,50 @@ class Life:
             return
         self._bring_up(cell, self._node.started)
 
-    def restart(self, cell: Cell, supervisor: str) -> None:
-        """Put a fresh instance behind the address; the mailbox stays."""
+    def restart(self, cell: Cell, supervisor: str, cause: str = "") -> None:
+        """Put a fresh instance behind the address; the mailbox stays.
+
+        `cause` says why, where it is not its own failure.
+        """
         if cell.state != FAILED:
             return
         if cell.children and self._node.now() < cell.failed_at + CHILDREN_S:
             # Their addresses have to be free for the new instance to start them again.
-            self._node.later(CHILDREN_POLL_S, lambda: cell.post(self.restart, cell, supervisor))
+            self._node.later(CHILDREN_POLL_S, lambda: cell.post(self.restart, cell, supervisor, cause))
             return
         for child in tuple(cell.children or ()):
             self.request_kill(child, "its parent restarts")
+        if cell.supervisor is not None and cell.actor is not None and cell.supervisor.preserves_state(cell):
+            cell.kept_state = state_of(cell.actor)
         cell.actor = None
+        cell.context = None  # variables that the old instance set are no state of the new one
         cell.restarts += 1
+        if cell.tasks:  # cancelled ones: the new instance waits for them, but not for ever
+            self._node.later(CANCEL_S, partial(cell.post, self._node.fencing.detach_all, cell, cell.restarts))
 
         def ready(cell: Cell) -> None:
-            if cell.last_error is None:  # it had stopped by itself
+            if cell.last_error is None and not cause:  # it had stopped by itself
                 self._node.started(cell)
                 return
             down_s = self._node.now() - cell.failed_at
             logger.info(
-                "%s restarted by %s after %.1f ms (restart %d)",
+                "%s restarted by %s after %.1f ms (restart %d%s)",
                 cell.address,
                 supervisor,
                 down_s * 1e3,
                 cell.restarts,
+                f": {cause}" if cause else "",
             )
             cell.last_error = None  # its traceback keeps the old instance, and all that the handler had
             self._node.emit(
                 AgentRestarted(
-                    str(cell.address), self._node.name, supervisor, cell.restarts, down_s, cell.failed_context
+                    str(cell.address),
+                    self._node.name,
+                    supervisor,
+                    cell.restarts,
+                    down_s,
+                    NO_CONTEXT if cause else cell.failed_context,
+                    cause,
                 )
             )
 
@@ -92,6 +112,9 @@ class Life:
         if cell.actor is None:
             try:
                 construct(cell)
+                state, cell.kept_state = cell.kept_state, None
+                if state is not None and cell.actor is not None:
+                    cell.call_hook(cell.actor.restore_state, (state,))
             except BaseException as error:  # noqa: BLE001 - a constructor may raise anything
                 self._node.failing.fail(cell, error, None, None)
                 return
@@ -119,6 +142,8 @@ class Life:
         announce(cell)
         self._node.passivation.watch(cell)
         cell.rest()
+        if cell.supervisor is not None:
+            cell.supervisor.child_up(cell)
 
     # -- stop --------------------------------------------------------------------------------------
 
@@ -133,6 +158,8 @@ class Life:
                 self.answer_stops(cell)
             return
         actor = cell.actor if cell.state in (RUNNING, STARTING) else None
+        if cell.state != FAILED:
+            cell.last_error = None  # what it failed with earlier is not why it ends
         cell.state = STOPPING
         self.cancel_timers(cell)
 
@@ -169,7 +196,16 @@ class Life:
         cell.stops_met = cell.waiting_stops()
         self.answer_stops(cell)
         self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
-        self._node.dispatcher.call(supervisor.child_down, cell, None)
+        supervisor.child_down(cell, None, "restart")
+
+    def halt(self, cell: Cell, reason: str) -> None:
+        """Let a supervised agent's instance stop as `stop` does, and keep address and mail."""
+        supervisor = cell.supervisor
+        assert supervisor is not None
+        if cell.state in (PASSIVE, FAILED):
+            supervisor.child_down(cell, None, "restart")
+        else:
+            self.stop(cell, reason)  # its supervisor says that it is replaced
 
     def proceed(self, cell: Cell) -> None:
         """Go on stopping if neither a task nor a child is in the way any more."""
@@ -211,6 +247,42 @@ class Life:
         self.stop_children(cell, reason)
         self.finish(cell, reason)
 
+    def cut(self, cell: Cell, reason: str) -> None:
+        """Take a supervised agent's instance away without waiting; on the loop thread.
+
+        Address and mail are kept. `on_stop` is not called; a handler that holds a thread is left behind.
+        """
+        supervisor = cell.supervisor
+        assert supervisor is not None
+        if cell.state in (PASSIVE, FAILED, STOPPED):
+            if cell.state != STOPPED:
+                supervisor.child_down(cell, None, "restart")
+            return
+        if isinstance(cell.executor, ThreadExecutor):
+            cell = self._node.fencing.supersede(cell)
+        else:
+            cell.ending = None
+            self.cancel_tasks(cell, AgentDeadError(str(cell.address), f"killed: {reason}"))
+            self.cancel_timers(cell)
+            self.stop_children(cell, reason)
+            cell.state = FAILED
+            cell.failed_at = self._node.now()
+        cell.last_error = None
+        cell.stops_met = cell.waiting_stops()
+        self.answer_stops(cell)
+        self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
+        supervisor.child_down(cell, None, "restart")
+
+    def force_end(self, cell: Cell, reason: str) -> None:
+        """The end without waiting; on the loop thread. A handler that holds a thread is left behind."""
+        self.request_kill(cell, reason)
+        if isinstance(cell.executor, ThreadExecutor):
+            self._node.later(KILL_S, partial(self._give_up_if_held, cell))
+
+    def _give_up_if_held(self, cell: Cell) -> None:
+        if cell.state != STOPPED:
+            self._node.fencing.give_up(cell)
+
     def abandon(self, cell: Cell) -> None:
         """The end of an agent whose thread is held up by a handler; from another thread."""
         cell.scheduled = True
@@ -221,6 +293,8 @@ class Life:
         self.answer_stops(cell)
         end_watches(cell)
         notify_watches(cell, "stopped")
+        if cell.supervisor is not None:
+            cell.supervisor.child_ended(cell)
         if isinstance(cell.executor, ThreadExecutor):
             cell.executor.end()
 
@@ -228,8 +302,8 @@ class Life:
         """The end: forget the address, make dead letters of the mail, tell who wants to know."""
         if cell.state == STOPPED:
             return
-        if cell.state != FAILED:
-            cell.last_error = None  # what it failed with earlier is not why it ends
+        if cell.state not in (FAILED, STOPPING):
+            cell.last_error = None
         cell.end_reason = cell.end_reason or reason
         cell.scheduled = True  # so that a sender who comes later sees the state and buries
         cell.state = STOPPED
@@ -252,7 +326,7 @@ class Life:
         if self._node.is_observed:
             self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
         if cell.supervisor is not None:
-            self._node.dispatcher.call(cell.supervisor.child_ended, cell)
+            cell.supervisor.child_ended(cell)
         parent = cell.parent
         if parent is not None and parent.state == STOPPING:
             parent.post(self.proceed, parent)
@@ -286,8 +360,11 @@ class Life:
 
     def cancel_tasks(self, cell: Cell, error: AgentDeadError) -> None:
         """Cancel what runs; those who asked for it get the error."""
-        for task, envelope in list((cell.tasks or {}).items()):
-            if envelope is not None and envelope.reply is not None:
+        if not cell.tasks:
+            return
+        for task, handling in list(cell.tasks.items()):
+            envelope = handling.envelope
+            if type(envelope) is Envelope and envelope.reply is not None:
                 envelope.reply.fail(error)
             # Not at once where a first step is still to come: a task that never began could not tell its end.
             cancel(task)

@@ -148,6 +148,10 @@ class MailQueue:
         elif not self.scheduled:
             self.resume()
 
+    def put_back(self, item: Any) -> None:
+        """Handle this again, ahead of all other mail; in the executor."""
+        (self._make_mail() if self.mail is None else self.mail).appendleft(item)
+
     def put_stop(self, reply: ReplyPort | None) -> None:
         """Let the agent stop after the mail that it has now."""
         self.put(Envelope(_ActorStop(), reply))

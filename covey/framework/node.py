@@ -24,6 +24,7 @@ from covey.framework.dispatcher import Dispatcher
 from covey.framework.errors import BlockingCallError, SwarmFailedError
 from covey.framework.events import AgentStarted, Attributes, EventSink, SpanHandle
 from covey.framework.failing import Failing
+from covey.framework.fencing import Fencing
 from covey.framework.forked import as_forked
 from covey.framework.leaving import Leaving
 from covey.framework.life import Life
@@ -34,8 +35,8 @@ from covey.framework.reply import Reply
 from covey.framework.reports import Reports
 from covey.framework.spans import no_span, open_span
 from covey.framework.supervision.guardian import Guardian
+from covey.framework.supervision.running import RunningSupervisor
 from covey.framework.supervision.supervisor import Supervisor
-from covey.framework.supervision.supervisor_guardian import SupervisorGuardian
 from covey.framework.watchdog import HOLD_S, Watchdog
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Node(Reports):
         """Seconds on this node's clock: deadlines, timers, restart windows."""
         self.life = Life(self)
         self.failing = Failing(self)
+        self.fencing = Fencing(self)
         self.passivation = Passivation(self)
         self.leaving = Leaving(self)
         self.directory = Directory(self, hosts, host_anything=host_anything)
@@ -94,7 +96,8 @@ class Node(Reports):
         self.outbound = Outbound(self)
         self.inbound = Inbound(self)
         self.publishing = Publishing(self)
-        self._guardians: list[SupervisorGuardian] = []
+        self.supervisors: list[RunningSupervisor] = []
+        """The roots of the trees that run here, the oldest first."""
         self._watchdog_s = watchdog_s
         self._watchdog: Watchdog | None = None
         self._numbers = itertools.count(1)
@@ -157,7 +160,7 @@ class Node(Reports):
             if self._stopping:
                 return
             self._stopping = True
-        self.leaving.leave(timeout_s, self._guardians)
+        self.leaving.leave(timeout_s, self.supervisors)
         self._closed = True
         self.leaving.fail_pending()
         self.ended.set()
@@ -210,18 +213,26 @@ class Node(Reports):
         """Start an agent on this node. `key=None` takes the next number."""
         return self.directory.spawn(cls, key, args, kwargs or {}, parent, supervisor, before_start)
 
-    def supervise(self, spec: Supervisor) -> SupervisorGuardian:
-        """Start a supervisor with its children on this node, and make their addresses known to all."""
-        guardian = SupervisorGuardian(self, spec)
+    def supervise(self, spec: Supervisor) -> RunningSupervisor:
+        """Start a supervisor with its children on this node, and make their addresses known to all.
+
+        Constructors run in the calling thread, all or none; the children then start in order.
+        """
+        root = RunningSupervisor(self, spec)
         addresses = spec.addresses()
         self.presence.registration.check(addresses)
-        guardian.start()
-        self._guardians.append(guardian)
+        self.dispatcher.call(root.begin, "")  # children whose turn it is start while later ones are made
+        try:
+            root.construct()
+        except BaseException:
+            self.dispatcher.call(root.stop, "a sibling could not be constructed")
+            raise
         self.presence.register(addresses)
-        for address in map(Address.parse, addresses):
-            if self.directory.find(address, activate=False) is None:
-                self.release(address)  # it ended before it was registered
-        return guardian
+        self.supervisors.append(root)
+        for unit in root.agents():
+            if unit.state == "ended":
+                self.release(unit.spec.address)  # before it was registered
+        return root
 
     def knows(self, address: Address) -> bool:
         """Whether a supervisor's child lives, or ended, at the address."""
@@ -234,6 +245,11 @@ class Node(Reports):
             self.directory.release(address)
         if cell is None or cell.supervisor is None:
             self.presence.unregister([str(address)])
+
+    def unrelease(self, addresses: Iterable[str]) -> None:
+        """No supervisor knows these addresses any more: placement may use them."""
+        for address in addresses:
+            self.directory.unrelease(Address.parse(address))
 
     def started(self, cell: Cell) -> None:
         """An agent began to run."""
@@ -299,14 +315,6 @@ class Node(Reports):
             self.dispatcher.call(function)
         else:
             self.dispatcher.call(self.dispatcher.loop.call_later, delay_s, function)
-
-    def when_stopped(self, addresses: Iterable[str], function: Callable[[], object]) -> None:
-        """Call a function on the loop thread once no agent lives at any of the addresses here."""
-        live = [a for a in addresses if self.directory.find(Address.parse(a), activate=False) is not None]
-        if not live:
-            self.dispatcher.call(function)
-        else:
-            self.later(0.005, lambda: self.when_stopped(live, function))
 
     def name_of(self, message: Any) -> str:
         """The type name of a message for reports and spans."""

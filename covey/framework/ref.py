@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from covey.framework.address import Address
 from covey.framework.backpressure import DONE, send_or_wait
 from covey.framework.cell import STOPPED, Cell
-from covey.framework.current import CURRENT
+from covey.framework.current import CURRENT, Fenced
 from covey.framework.envelope import TICK, Envelope
 from covey.framework.errors import AskCycleError, BlockingCallError, ConfigurationError, CoveyError
 from covey.framework.events import NO_CONTEXT, is_sampled
@@ -80,16 +80,19 @@ class AgentRef:
         if cell is None or cell.state == STOPPED:
             cell = self._cell = node.directory.find(self._address, self._node_name)
         sink, kind, context = node.sink, type(message), NO_CONTEXT
-        if sink is not None and (current is None or may_trace(current)):
-            context = sink.outgoing("tell", self._address.kind, message)
         item: Any
-        if context or cell is None or kind is tuple or kind is Envelope:
-            sender = None if current is None else current.cell.address
-            item = Envelope(message, None, sender, context, node.now() if context else 0.0)
-        elif current is None:
-            item = message
-        else:
-            item = (message, current.cell.address)
+        try:
+            if sink is not None and (current is None or may_trace(current)):
+                context = sink.outgoing("tell", self._address.kind, message)
+            if context or cell is None or kind is tuple or kind is Envelope:
+                sender = None if current is None else current.cell.address
+                item = Envelope(message, None, sender, context, node.now() if context else 0.0)
+            elif current is None:
+                item = message
+            else:
+                item = (message, current.cell.address)
+        except Fenced:
+            return node.fencing.refuse_tell(self._address, message)
         if cell is None:
             return node.outbound.tell(self._address, self._node_name, item)
         # `Cell.offer` written out for the usual case: the call costs a third of the whole tell.
@@ -136,7 +139,12 @@ class AgentRef:
             inherited = current.deadline
             if inherited is not None and inherited < deadline:
                 deadline, timeout_s = inherited, max(0.0, inherited - now)
-            chain = _chain(current)
+            try:
+                chain = _chain(current)
+            except Fenced:
+                refused: Reply[Any] = Reply(address, deadline, timeout_s, (), type(message), node.now)
+                refused.fail(node.fencing.refusal(self.address))
+                return refused
         reply: Reply[Any] = Reply(address, deadline, timeout_s, chain, type(message), node.now)
         if address in chain:
             path = (*chain[chain.index(address) :], address)

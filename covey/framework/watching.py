@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "end_watches",
+    "move_watches",
     "notify_watches",
     "relay",
     "unwatch",
@@ -67,6 +68,13 @@ def watch_here(cell: Cell, reply: Reply[Any] | ReplyPort) -> None:
         reply._on_cancel = lambda reply: unwatch(cell, reply)
     if cell.state == STOPPED:
         notify_watches(cell, "stopped")
+
+
+def move_watches(old: Cell, new: Cell) -> None:
+    """Another cell stands for the agent: those who watch it go on, and so does what it watches."""
+    with _LOCK:
+        new.watches, old.watches = old.watches, None
+    end_watches(old)
 
 
 def notify_watches(cell: Cell, reason: str) -> None:

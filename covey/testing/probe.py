@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from covey.framework.agent import Agent
 from covey.framework.errors import AgentDeadError
-from covey.framework.supervision.supervisor import Child, Supervisor
+from covey.framework.supervision.child import Child
+from covey.framework.supervision.supervisor import Supervisor
 from covey.framework.terminated import Terminated
 from covey.testing.errors import ExpectationError
 from covey.testing.manual_clock import ManualClock

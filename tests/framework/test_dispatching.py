@@ -249,7 +249,7 @@ def test_what_a_task_raises_that_was_left_behind_loses_nobodys_turn(
     replies: list[Any] = []
 
     def all_at_once() -> None:
-        next(iter(cell.tasks.values())).reply.resolve(None)
+        next(iter(cell.tasks.values())).envelope.reply.resolve(None)
         replies.extend(ref.ask(number, timeout=60) for number, ref in enumerate(others))
 
     swarm._running.dispatcher.call(all_at_once)

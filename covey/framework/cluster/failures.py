@@ -16,6 +16,7 @@ MESSAGE_CHARS = 8_000
 # Covey's own errors come back as themselves, made from their data; every other one as RemoteError.
 _PACK: dict[type[BaseException], Callable[..., list[str]]] = {
     errors.AgentDeadError: lambda e: [e.target, e.reason],
+    errors.AgentStuckError: lambda e: [e.target, e.handler, repr(e.deadline_s)],
     errors.AskCancelledError: lambda e: [e.target],
     errors.AskCycleError: lambda e: list(e.path),
     errors.AskTimeoutError: lambda e: [e.target, repr(e.timeout_s), e.message_type],
@@ -30,6 +31,7 @@ _PACK: dict[type[BaseException], Callable[..., list[str]]] = {
 
 _UNPACK: dict[str, Callable[[list[str]], BaseException]] = {
     "AgentDeadError": lambda d: errors.AgentDeadError(d[0], d[1]),
+    "AgentStuckError": lambda d: errors.AgentStuckError(d[0], d[1], float(d[2])),
     "AskCancelledError": lambda d: errors.AskCancelledError(d[0]),
     "AskCycleError": lambda d: errors.AskCycleError(d),
     "AskTimeoutError": lambda d: errors.AskTimeoutError(d[0], float(d[1]), d[2]),

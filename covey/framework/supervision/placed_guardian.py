@@ -1,15 +1,16 @@
-"""What happens when a placed agent fails. Everything here runs on the node's loop thread."""
+"""What happens when a placed agent fails. Decided on the node's loop thread."""
 
 from __future__ import annotations
 
 import logging
+import random
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from covey.framework.cell import Cell
 from covey.framework.events import AgentEscalated
-from covey.framework.supervision.restart import Backoff, add_restart
-from covey.framework.supervision.streak import Streak
+from covey.framework.supervision.restart import Backoff, Streak, decide_restart
+from covey.framework.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
     from covey.framework.node import Node
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["PlacedGuardian"]
 
 logger = logging.getLogger("covey.supervisor")
-
-INTENSITY = 5
-PERIOD_S = 10.0
 
 
 class PlacedGuardian:
@@ -30,37 +28,58 @@ class PlacedGuardian:
     """
 
     path = "placed"
+    intensity = 5
+    period_s = 10.0
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._histories: WeakKeyDictionary[Cell, tuple[float, ...]] = WeakKeyDictionary()
-        self._streaks: WeakKeyDictionary[Cell, Streak] = WeakKeyDictionary()
+        self._past: WeakKeyDictionary[Cell, tuple[tuple[float, ...], Streak]] = WeakKeyDictionary()
+        """Restarts within the period, and in a row, of those that failed of late."""
         self.backoff: Backoff | None = Backoff()
+
+    def verdict(self, cell: Cell, error: BaseException) -> Verdict:  # noqa: ARG002 - one rule for all
+        return "restart"
 
     def replaces(self, cell: Cell) -> bool:  # noqa: ARG002 - none is
         return False  # its next message activates it
 
-    def child_down(self, cell: Cell, error: BaseException | None) -> None:
-        now = self._node.now()
-        history = None
-        if not self._node.stopping:
-            history = add_restart(self._histories.get(cell, ()), now, INTENSITY, PERIOD_S)
-            if history is None:
+    def preserves_state(self, cell: Cell) -> bool:
+        return cell.actor_class.preserve_state
+
+    def child_up(self, cell: Cell) -> None:
+        """Nothing: nobody waits for it."""
+
+    def child_down(self, cell: Cell, error: BaseException | None, verdict: Verdict) -> None:  # noqa: ARG002
+        self._node.dispatcher.call(self._decide, cell, error)
+
+    def _decide(self, cell: Cell, error: BaseException | None) -> None:
+        node = self._node
+        history, streak = self._past.get(cell, ((), Streak()))
+        decided = None
+        if not node.stopping:
+            decided = decide_restart(history, streak, node.now(), self, random.random())
+            if decided is None:
                 self._give_up(cell, error)
-        if history is None:
-            cell.post(self._node.life.finish, cell, f"failed: {error!r}")
+        if decided is None:
+            cell.post(node.life.finish, cell, f"failed: {error!r}")
             return
-        self._histories[cell] = history
-        wait_s = self._streaks.setdefault(cell, Streak()).next(now, self.backoff)
-        self._node.later(wait_s, lambda: cell.post(self._node.life.restart, cell, self.path))
+        self._past[cell] = (decided.history, decided.streak)
+        node.later(decided.wait_s, lambda: cell.post(node.life.restart, cell, self.path))
 
     def _give_up(self, cell: Cell, error: BaseException | None) -> None:
         logger.error(
-            "%s failed more than %d times within %g s and is stopped", cell.address, INTENSITY, PERIOD_S
+            "%s failed more than %d times within %g s and is stopped",
+            cell.address,
+            self.intensity,
+            self.period_s,
         )
         failure = error or RuntimeError("it stops again and again")
         self._node.emit(AgentEscalated(self.path, self._node.name, str(cell.address), failure))
 
     def child_ended(self, cell: Cell) -> None:
-        self._histories.pop(cell, None)
-        self._streaks.pop(cell, None)
+        self._past.pop(cell, None)
+
+    def child_replaced(self, old: Cell, new: Cell) -> None:
+        past = self._past.pop(old, None)
+        if past is not None:
+            self._past[new] = past

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import random
+from bisect import bisect_left
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
 
 from covey.framework.errors import ConfigurationError
 
-__all__ = ["Backoff", "add_restart", "delay_s"]
+__all__ = [
+    "Backoff",
+    "Limits",
+    "Restart",
+    "RestartType",
+    "Streak",
+    "add_restart",
+    "decide_restart",
+    "delay_s",
+    "wants_restart",
+]
+
+RestartType = Literal["permanent", "transient", "temporary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +31,8 @@ class Backoff:
 
     The first restart after a quiet time is immediate. From the second in a row the wait is `initial_s`,
     then times `factor` each, at most `max_s`, and up to `jitter` (a share of it) is added at random, so
-    that children which failed together do not return together. A child that ran for `reset_s` without a
-    failure is quiet again.
+    that children which failed together do not return together. A child that was restarted `reset_s` ago or
+    longer is quiet again.
     """
 
     initial_s: float = 0.05
@@ -27,15 +42,71 @@ class Backoff:
     reset_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if not (
+        fields = (self.initial_s, self.factor, self.max_s, self.jitter, self.reset_s)
+        if not all(_is_number(value) for value in fields) or not (
             0 <= self.initial_s <= self.max_s
             and self.factor >= 1
             and 0 <= self.jitter <= 1
             and self.reset_s > 0
         ):
             raise ConfigurationError(
-                f"{self}: needs 0 <= initial_s <= max_s, factor >= 1, 0 <= jitter <= 1 and reset_s > 0"
+                f"{self}: needs finite numbers with 0 <= initial_s <= max_s, factor >= 1, 0 <= jitter <= 1 "
+                "and reset_s > 0"
             )
+
+
+class Limits(Protocol):
+    """What a supervisor's spec says of restarts."""
+
+    @property
+    def intensity(self) -> int: ...
+    @property
+    def period_s(self) -> float: ...
+    @property
+    def backoff(self) -> Backoff | None: ...
+
+
+class Streak(NamedTuple):
+    """The restarts of one child, or of a group that restarts together, since its last quiet time."""
+
+    in_a_row: int = 0
+    last: float = -math.inf
+    """When the last one was decided."""
+
+    def next(self, now: float, backoff: Backoff | None) -> Streak:
+        """With the restart that is decided now."""
+        is_quiet = backoff is not None and now - self.last >= backoff.reset_s
+        return Streak(1 if is_quiet else self.in_a_row + 1, now)
+
+
+class Restart(NamedTuple):
+    """A restart that is allowed: when, and the history with it."""
+
+    wait_s: float
+    history: tuple[float, ...]
+    streak: Streak
+
+
+def wants_restart(restart: RestartType, *, failed: bool) -> bool:
+    """Whether a child that went down is to come back, as Erlang/OTP's restart types say."""
+    return restart == "permanent" or (restart == "transient" and failed)
+
+
+def decide_restart(
+    history: tuple[float, ...], streak: Streak, now: float, limits: Limits, share: float
+) -> Restart | None:
+    """The restart that is due at `now`, or None where the supervisor has to give up.
+
+    Args:
+        history: the supervisor's restarts so far, as the last decision returned it.
+        streak: the child's, or the group's that restarts together.
+        share: where in the range of the jitter the wait lies, 0 to 1.
+    """
+    grown = add_restart(history, now, limits.intensity, limits.period_s)
+    if grown is None:
+        return None
+    longer = streak.next(now, limits.backoff)
+    return Restart(delay_s(limits.backoff, longer.in_a_row, share), grown, longer)
 
 
 def add_restart(
@@ -46,8 +117,9 @@ def add_restart(
     At most `intensity` restarts within any `period_s` seconds, as in Erlang/OTP's supervisor
     (stdlib, supervisor, "Maximum restart intensity"). `intensity = 0` allows none.
     """
-    recent = (*(t for t in history if now - t < period_s), now)
-    return recent if len(recent) <= intensity else None
+    # By bisection: with an intensity of thousands, looking at each would make a crash storm quadratic.
+    recent = history[bisect_left(history, True, key=lambda at: now - at < period_s) :]
+    return (*recent, now) if len(recent) < intensity else None
 
 
 def delay_s(backoff: Backoff | None, in_a_row: int, random_share: float | None = None) -> float:
@@ -58,3 +130,7 @@ def delay_s(backoff: Backoff | None, in_a_row: int, random_share: float | None =
     wait = min(backoff.max_s, backoff.initial_s * backoff.factor ** min(in_a_row - 2, 64))
     share = random.random() if random_share is None else random_share
     return wait * (1 + backoff.jitter * share)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

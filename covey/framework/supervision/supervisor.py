@@ -1,84 +1,38 @@
-"""What a user writes to have agents supervised: `Supervisor([...Child...])`, a spec that can be nested."""
+"""`Supervisor`: what a user says of a group of agents that are supervised together; can be nested."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from covey.framework.address import Address, check_key
 from covey.framework.errors import ConfigurationError
-from covey.framework.supervision.restart import Backoff
+from covey.framework.supervision.child import Child
+from covey.framework.supervision.restart import Backoff, RestartType
+from covey.framework.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
     from covey.framework.agent import Agent
 
-__all__ = ["Child", "RestartType", "Strategy", "Supervisor"]
+__all__ = ["Strategy", "Supervisor"]
 
-RestartType = Literal["permanent", "transient", "temporary"]
 DEFAULT_BACKOFF = Backoff()
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
-
-
-class Child:
-    """One supervised agent: its class, key and constructor arguments, and when it is restarted.
-
-    `permanent`: always. `transient`: only when it failed. `temporary`: never.
-    """
-
-    def __init__(
-        self,
-        cls: type[Agent],
-        key: str,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-        *,
-        restart: RestartType = "permanent",
-        verdicts: None = None,
-    ) -> None:
-        from covey.framework.agent import Agent
-
-        if not (isinstance(cls, type) and issubclass(cls, Agent)):
-            raise ConfigurationError(f"Child({cls!r}, ...): the first argument is a subclass of Agent")
-        if restart not in get_args(RestartType):
-            raise ConfigurationError(
-                f"Child({cls.__name__}, {key!r}, restart={restart!r}): "
-                f"choose one of {', '.join(get_args(RestartType))}"
-            )
-        if verdicts is not None:
-            raise ConfigurationError(
-                f"Child({cls.__name__}, {key!r}, verdicts=...): not available yet; leave it out"
-            )
-        self.cls = cls
-        self.key = check_key(key)
-        if not isinstance(args, tuple | list):
-            raise ConfigurationError(
-                f"Child({cls.__name__}, {key!r}, {args!r}): "
-                "give the constructor's arguments as a tuple, such as (x, y)"
-            )
-        self.args = tuple(args)
-        self.kwargs = dict(kwargs or {})
-        self.restart: RestartType = restart
-
-    @property
-    def address(self) -> Address:
-        """Where the child can be reached."""
-        return Address(self.cls.kind, self.key)
-
-    def __repr__(self) -> str:
-        return f"Child({self.cls.__name__}, {self.key!r}, restart={self.restart!r})"
 
 
 @dataclass(frozen=True)
 class Supervisor:
     """A supervisor's spec: its children (agents and further supervisors) and its limits.
 
-    Children start in order and stop in reverse order. A child that fails is restarted at its address,
-    with the mailbox that it had, at most `intensity` times within `period_s`; one more, and the
-    supervisor stops its children and fails towards its own supervisor. The root's failure ends the swarm
-    with `SwarmFailedError`.
+    Children start in order, each once the one before it is up, and stop in reverse order. A child that
+    fails is restarted at its address, with the mailbox that it had, at most `intensity` times within
+    `period_s`; one more, and the supervisor stops its children and fails towards its own supervisor, which
+    starts it anew within its own limits; mailboxes are kept until somebody gives up for good. The root's
+    failure ends the swarm with `SwarmFailedError`.
 
-    The strategy is `one_for_one`; `one_for_all` and `rest_for_one` are refused for now.
+    Strategies, as in Erlang/OTP: `one_for_one` restarts the child that failed, `one_for_all` all children,
+    `rest_for_one` that child and those after it. Subclass and override `decide` to choose per error.
     """
 
     children: Sequence[Child | Supervisor]
@@ -86,47 +40,133 @@ class Supervisor:
     intensity: int = 5
     period_s: float = 10.0
     backoff: Backoff | None = DEFAULT_BACKOFF
+    """None never waits."""
     name: str = "supervisor"
+    """What its own supervisor knows it by; part of the path in reports."""
+    template: Child | None = None
+    """For a pool: what its children are like; see `pool`."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "decide" in vars(cls):
-            raise ConfigurationError(f"{cls.__name__}.decide: not available yet; leave it out")
+    @classmethod
+    def pool(
+        cls,
+        agent: type[Agent] | str,
+        size: int,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        restart: RestartType = "permanent",
+        shutdown_s: float | None = None,
+        verdicts: Mapping[type[BaseException], Verdict] | None = None,
+        preserve_state: bool | None = None,
+        **limits: Any,
+    ) -> Supervisor:
+        """A supervisor of `size` identical children, with the keys `NAME-1`, `NAME-2`, ...
+
+        `name` is the agent's kind unless given, `limits` are those of a supervisor (`intensity`, `backoff`,
+        ...). The running pool can be resized.
+        """
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise ConfigurationError(f"Supervisor.pool({agent!r}, {size!r}): give a number of children")
+        more = {} if shutdown_s is None else {"shutdown_s": shutdown_s}
+        template = Child(
+            agent,
+            "template",
+            args,
+            kwargs,
+            restart=restart,
+            verdicts=verdicts,
+            preserve_state=preserve_state,
+            **more,
+        )
+        name = template.cls.kind if name is None else name
+        children = [numbered(template, name, number) for number in range(1, size + 1)]
+        return cls(children, name=name, template=template, **limits)
+
+    def decide(self, error: BaseException) -> Verdict:
+        """What to do about an error that the child's own `verdicts` do not name.
+
+        Override it in a subclass. It is called in the failed agent's executor (for agents with a thread,
+        in that), must be quick, and must not raise: a supervisor whose `decide` raises has crashed itself
+        and fails towards its own supervisor.
+        """
+        del error
+        return "restart"
+
+    @property
+    def id(self) -> str:
+        """What its own supervisor knows it by: its name."""
+        return self.name
+
+    def walk(self) -> Iterator[Child]:
+        """All agents that the spec names, at any depth, in the order in which they start."""
+        pending = [iter(self.children)]
+        while pending:
+            child = next(pending[-1], None)
+            if child is None:
+                pending.pop()
+            elif isinstance(child, Child):
+                yield child
+            else:
+                pending.append(iter(child.children))
 
     def addresses(self) -> list[str]:
         """Addresses of all agents that the spec names, at any depth."""
-        found: list[str] = []
-        pending: list[Child | Supervisor] = list(self.children)
-        while pending:
-            child = pending.pop()
-            if isinstance(child, Child):
-                found.append(str(child.address))
-            else:
-                pending.extend(child.children)
-        return found
+        return [child.id for child in self.walk()]
 
     def __post_init__(self) -> None:
+        here = f"Supervisor(name={self.name!r})"
+        if not isinstance(self.name, str) or not self.name or "/" in self.name:
+            raise ConfigurationError(f"{here}: give it a name without '/', which separates names in a path")
         if self.strategy not in get_args(Strategy):
+            choices = ", ".join(map(repr, get_args(Strategy)))
+            raise ConfigurationError(f"{here}: strategy={self.strategy!r}: choose one of {choices}")
+        if isinstance(self.intensity, bool) or not isinstance(self.intensity, int) or self.intensity < 0:
             raise ConfigurationError(
-                f"Supervisor(strategy={self.strategy!r}): choose one of {', '.join(get_args(Strategy))}"
+                f"{here}: intensity={self.intensity!r}: give a number of restarts, 0 or more"
             )
-        if self.strategy != "one_for_one":
+        if not _is_period(self.period_s):
+            raise ConfigurationError(f"{here}: period_s={self.period_s!r}: give seconds, more than 0")
+        if self.backoff is not None and not isinstance(self.backoff, Backoff):
+            raise ConfigurationError(f"{here}: backoff={self.backoff!r}: give a Backoff(...), or None")
+        object.__setattr__(self, "children", tuple(self.children))  # nobody changes a spec that runs
+        _check_children(self, here)
+
+
+def numbered(template: Child, name: str, number: int) -> Child:
+    """A pool's child of that number."""
+    return Child(
+        template.cls,
+        f"{name}-{number}",
+        template.args,
+        template.kwargs,
+        restart=template.restart,
+        shutdown_s=template.shutdown_s,
+        verdicts=template.verdicts,
+        preserve_state=template.preserve_state,
+    )
+
+
+def _is_period(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value > 0  # type: ignore[arg-type, operator]
+
+
+def _check_children(spec: Supervisor, here: str) -> None:
+    seen: set[str] = set()
+    for child in spec.children:
+        if not isinstance(child, Child | Supervisor):
             raise ConfigurationError(
-                f"Supervisor(strategy={self.strategy!r}) is not available yet: use 'one_for_one'"
+                f"{here}: children=[...]: {child!r} is no Child and no Supervisor: "
+                "wrap an agent's class as Child(cls, key)"
             )
-        if not isinstance(self.intensity, int) or self.intensity < 0:
+        if child.id in seen:
             raise ConfigurationError(
-                f"Supervisor(intensity={self.intensity!r}): give a number of restarts, 0 or more"
+                f"{here}: children=[...]: {child.id} stands in it twice: give each its own key or name"
             )
-        if not self.period_s > 0:
-            raise ConfigurationError(f"Supervisor(period_s={self.period_s!r}): give seconds, more than 0")
-        seen: set[str] = set()
-        for child in self.children:
-            if not isinstance(child, Child | Supervisor):
-                raise ConfigurationError(
-                    f"Supervisor(children=[...]): {child!r} is no Child and no Supervisor"
-                )
-            label = str(child.address) if isinstance(child, Child) else child.name
-            if label in seen:
-                raise ConfigurationError(f"Supervisor(children=[...]): {label} stands in it twice")
-            seen.add(label)
+        seen.add(child.id)
+    addresses: set[str] = set()
+    for address in spec.addresses() if any(isinstance(c, Supervisor) for c in spec.children) else ():
+        if address in addresses:
+            raise ConfigurationError(f"{here}: children=[...]: {address} stands in it twice")
+        addresses.add(address)

@@ -1,0 +1,336 @@
+"""A supervisor at work: it does what its machine decides. On the node's loop thread, unless it says so."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from covey.framework.dispatcher import BUDGET_S
+from covey.framework.errors import SwarmFailedError
+from covey.framework.events import AgentEscalated
+from covey.framework.supervision.agent_unit import AgentUnit
+from covey.framework.supervision.child import Child
+from covey.framework.supervision.machine import Action, Phase, SupervisorMachine
+from covey.framework.supervision.supervisor import Supervisor
+from covey.framework.supervision.unit import Unit
+from covey.framework.supervision.verdict import Verdict
+
+if TYPE_CHECKING:
+    from covey.framework.cell import Cell
+    from covey.framework.node import Node
+
+__all__ = ["Agenda", "RunningSupervisor"]
+
+logger = logging.getLogger("covey.supervisor")
+
+
+class Agenda:
+    """What is to be done in one tree of supervisors, in order: so that no depth of nesting is recursion.
+
+    It takes a few milliseconds at a time, and the agents of the node have their turns in between.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._items: deque[tuple[RunningSupervisor, Action[Unit]]] = deque()
+        self.is_performing = False
+
+    def add(self, supervisor: RunningSupervisor, action: Action[Unit]) -> None:
+        """Do this after all that is to be done already."""
+        self._items.append((supervisor, action))
+
+    def perform(self) -> None:
+        """Do what there is to do."""
+        if self.is_performing:
+            return
+        self.is_performing = True
+        items, until = self._items, monotonic() + BUDGET_S
+        try:
+            while items:
+                supervisor, action = items.popleft()
+                try:
+                    supervisor.perform(action)
+                except Exception:
+                    logger.exception("internal error in supervisor %s at %s", supervisor.path, action.what)
+                if monotonic() >= until:
+                    self._node.dispatcher.call(self.perform)
+                    return
+        finally:
+            self.is_performing = False
+
+
+class RunningSupervisor(Unit):
+    """The children of one supervisor, running; itself a child where it has a supervisor."""
+
+    __slots__ = (
+        "_agenda",
+        "_by_id",
+        "_machine",
+        "_on_stopped",
+        "_restart_cause",
+        "_stop_reason",
+        "node",
+        "path",
+        "retired",
+    )
+
+    spec: Supervisor
+
+    def __init__(
+        self,
+        node: Node,
+        spec: Supervisor,
+        parent: RunningSupervisor | None = None,
+        *,
+        is_dynamic: bool = False,
+    ) -> None:
+        super().__init__(parent, spec, is_dynamic=is_dynamic)
+        self.node = node
+        self.path: str = spec.name if parent is None else f"{parent.path}/{spec.name}"
+        self.retired = False
+        """Whether the node leaves: nothing is restarted any more."""
+        self._agenda: Agenda = Agenda(node) if parent is None else parent._agenda
+        self._stop_reason = "stopped"
+        self._restart_cause = ""
+        """Why all children start anew, until they have."""
+        self._on_stopped: Callable[[], object] | None = None
+        units = [self.unit_of(child) for child in spec.children]
+        self._machine: SupervisorMachine[Unit] = SupervisorMachine(spec, units, self._note)
+        self._by_id = {unit.id: unit for unit in units}
+
+    def unit_of(self, child: Child | Supervisor, *, is_dynamic: bool = False) -> Unit:
+        """A child of this supervisor, not started yet."""
+        if isinstance(child, Child):
+            return AgentUnit(self, child, is_dynamic=is_dynamic)
+        return RunningSupervisor(self.node, child, self, is_dynamic=is_dynamic)
+
+    def _note(self, action: Action[Unit]) -> None:
+        self._agenda.add(self, action)
+
+    def construct(self) -> None:
+        for unit in self.agents():
+            unit.construct()
+
+    def agents(self) -> Iterator[AgentUnit]:
+        """The agents of this node below it, in the order in which they start."""
+        for unit in self.units:
+            if isinstance(unit, AgentUnit):
+                yield unit
+            elif isinstance(unit, RunningSupervisor):
+                yield from unit.agents()
+
+    @property
+    def is_performing(self) -> bool:
+        """Whether what is told now is taken up at once; on the loop thread."""
+        return self._agenda.is_performing
+
+    @property
+    def phase(self) -> Phase:
+        return self._machine.phase
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The children in order; from any thread."""
+        return tuple(self._machine.children)
+
+    def find(self, child_id: str) -> Unit | None:
+        """The child of that id; from any thread."""
+        return self._by_id.get(child_id)
+
+    def claim(self, unit: Unit) -> Unit:
+        """Let a new child have its id, unless another has it, which is returned then; from any thread."""
+        return self._by_id.setdefault(unit.id, unit)
+
+    def unclaim(self, unit: Unit) -> None:
+        """The child is not known any more; from any thread."""
+        if self._by_id.get(unit.id) is unit:
+            del self._by_id[unit.id]
+
+    # -- as a child of another, or of the node -----------------------------------------------------
+
+    def begin(self, cause: str) -> None:
+        if self.retired:
+            return  # the node leaves already
+        is_first = self._machine.phase == "new"
+        self._restart_cause = "" if is_first else cause or f"its supervisor {self.path} restarts"
+        self._machine.start()
+        self._agenda.perform()
+
+    def halt(self) -> None:
+        self._machine.halt()
+        self._agenda.perform()
+
+    def end(self, reason: str) -> None:
+        self._stop_reason = reason
+        if self._machine.phase == "stopped":
+            self._has_stopped()
+        else:
+            self._machine.stop()
+            self._agenda.perform()
+
+    def stop(self, reason: str, then: Callable[[], object] | None = None) -> None:
+        """End a supervisor that is nobody's child; then call the function."""
+        self._on_stopped = then
+        self.end(reason)
+
+    def retire(self) -> None:
+        self.retired = True
+        self._machine.retire()
+        for unit in self._machine.children:
+            unit.retire()
+
+    def cells(self) -> Iterator[Cell]:
+        for unit in self.units:
+            yield from unit.cells()
+
+    def addresses(self) -> list[str]:
+        return [address for unit in self.units for address in unit.addresses()]
+
+    # -- what happened to a child ------------------------------------------------------------------
+
+    def child_up(self, unit: Unit) -> None:
+        self._machine.up(unit)
+        self._agenda.perform()
+
+    def child_down(self, unit: Unit, error: BaseException | None, verdict: Verdict) -> None:
+        self._machine.down(unit, error, self.node.now(), verdict)
+        self._agenda.perform()
+
+    def child_ended(self, unit: Unit) -> None:
+        self._machine.ended(unit)
+        if unit.is_dynamic and unit.restart == "temporary":
+            self.unclaim(unit)
+        unit.answer_ended()
+        self._agenda.perform()
+
+    def crashed(self, unit: Unit, error: Exception) -> None:
+        """Its own `decide` raised; from any thread."""
+        logger.error("supervisor %s has crashed: its decide raised", self.path, exc_info=error)
+        if self.is_performing and self.node.dispatcher.here:
+            self._crashed(unit, error)
+        else:
+            self.node.dispatcher.call(self._crashed, unit, error)
+
+    def _crashed(self, unit: Unit, error: Exception) -> None:
+        self._machine.give_up(unit, error, "crash")
+        self._agenda.perform()
+
+    # -- changes of the children -------------------------------------------------------------------
+
+    def add(self, unit: Unit) -> None:
+        """A child that was constructed; it starts once it is its turn."""
+        self._machine.add(unit)
+        if self._machine.phase in ("stopping", "stopped"):
+            self._machine.terminate(unit)
+        self._agenda.perform()
+
+    def revive(self, unit: Unit) -> None:
+        """Start a child again that has ended."""
+        self._machine.revive(unit)
+        self._agenda.perform()
+
+    def terminate(self, unit: Unit) -> None:
+        """End a child; `answer_ended` follows."""
+        if unit.state == "ended":
+            unit.answer_ended()
+        else:
+            self._machine.terminate(unit)
+            self._agenda.perform()
+
+    def delete(self, unit: Unit) -> bool:
+        """Forget a child that has ended; False where it has not."""
+        if unit.state != "ended":
+            return False
+        self._machine.delete(unit)
+        self.unclaim(unit)
+        return True
+
+    # -- what the machine decides ------------------------------------------------------------------
+
+    def perform(self, action: Action[Unit]) -> None:
+        """Carry out one action."""
+        what, unit = action.what, action.child
+        if self.retired:
+            return
+        if what == "start":
+            assert unit is not None
+            if unit.state == "starting":
+                unit.begin(self._cause(unit))
+        elif what == "halt":
+            assert unit is not None
+            if unit.state == "halting":
+                unit.halt()
+        elif what == "end":
+            assert unit is not None
+            if unit.state == "ending":
+                unit.end(self._stop_reason if self.phase == "stopping" else "stopped by its supervisor")
+        elif what == "wait":
+            due = self.node.now() + action.wait_s
+            self.node.dispatcher.call_at(due, lambda: self._due(unit, action.token))
+        elif what == "escalate":
+            self._escalate()
+        elif what == "started":
+            self._restart_cause = ""
+            if self.parent is not None:
+                self.parent.child_up(self)
+        elif what == "halted":
+            self._has_halted()
+        else:
+            self._has_stopped()
+
+    def _due(self, unit: Unit | None, token: int) -> None:
+        self._machine.due(unit, token)
+        self._agenda.perform()
+
+    def _cause(self, unit: Unit) -> str:
+        """Why a child is restarted, where it is not its own failure."""
+        failed = self._machine.cause
+        if failed is None:
+            return self._restart_cause
+        return "" if failed is unit else f"{failed.id} failed"
+
+    def _has_halted(self) -> None:
+        failure = self._machine.failure
+        error = None if failure is None else failure.error
+        if failure is not None:
+            self.last_error = f"gave up on {failure.child.id}"
+        if self.parent is not None:
+            self.parent.child_down(self, error, "restart")
+
+    def _has_stopped(self) -> None:
+        if self.parent is not None:
+            self.parent.child_ended(self)
+        else:
+            self.answer_ended()
+        then, self._on_stopped = self._on_stopped, None
+        if then is not None:
+            then()
+
+    def _escalate(self) -> None:
+        failure = self._machine.failure
+        assert failure is not None
+        child, error = failure.child.id, failure.error
+        what = f"{type(error).__name__}: {error}"
+        why = {
+            "intensity": f"more than {self.spec.intensity} restarts within {self.spec.period_s:g} s",
+            "verdict": "the verdict on its error is to escalate",
+            "crash": "deciding about it, the supervisor itself has crashed",
+        }[failure.why]
+        logger.error("supervisor %s gives up on %s: %s; the last error was %s", self.path, child, why, what)
+        self.node.emit(AgentEscalated(self.path, self.node.name, child, error))
+        if self.parent is not None:
+            return
+        advice = (
+            "Mend the cause, or raise the supervisor's intensity"
+            if failure.why == "intensity"
+            else "Mend the cause, or change what the supervisor decides"
+        )
+        failed = SwarmFailedError(
+            f"supervisor {self.path} gave up on {child}: {why}; the last error was {what}. {advice}"
+        )
+        failed.__cause__ = error
+        self.node.give_up(failed)
+        self.end(f"its supervisor {self.path} gave up")
