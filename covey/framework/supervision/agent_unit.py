@@ -47,6 +47,9 @@ class AgentUnit(Unit):
         self._spawn(construct_here=True)
         self.parent.node.dispatcher.call(self._made)
 
+    def renew(self) -> None:
+        self._is_made = False
+
     def _made(self) -> None:
         self._is_made = True
         if self.parent.retired or self.state in ("ending", "ended"):

@@ -136,6 +136,11 @@ class RunningSupervisor(Unit):
         """The children in order; from any thread."""
         return tuple(self._machine.children)
 
+    @property
+    def known(self) -> tuple[Unit, ...]:
+        """As `units`, with those that were claimed and are about to be added; from any thread."""
+        return tuple(self._by_id.values())
+
     def find(self, child_id: str) -> Unit | None:
         """The child of that id; from any thread."""
         return self._by_id.get(child_id)

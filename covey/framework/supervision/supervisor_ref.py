@@ -81,11 +81,11 @@ class SupervisorRef:
 
     def which_children(self) -> tuple[ChildInfo, ...]:
         """The children in order."""
-        return tuple(map(_info_of, self._running.units))
+        return tuple(map(_info_of, self._running.known))
 
     def count_children(self) -> ChildCounts:
         """How many there are, and of what kind; `active` ones have an instance now."""
-        units = self._running.units
+        units = self._running.known
         supervisors = sum(isinstance(unit, RunningSupervisor) for unit in units)
         active = sum(unit.state in ("starting", "running", "halting", "ending") for unit in units)
         return ChildCounts(len(units), active, supervisors, len(units) - supervisors)
@@ -131,8 +131,14 @@ class SupervisorRef:
             raise AddressInUseError(
                 child_id, f"the child is {unit.state}: terminate_child it first, and wait for that"
             )
-        self._construct(unit)
-        self._running.node.dispatcher.call(self._running.revive, unit)
+        running = self._running
+        unit.renew()
+        running.node.dispatcher.call(running.revive, unit)
+        try:
+            self._construct(unit)
+        except BaseException:
+            running.node.dispatcher.call(running.terminate, unit)
+            raise
         return self._ref_of(unit)
 
     def terminate_child(self, child_id: str) -> Reply[None]:
@@ -176,7 +182,7 @@ class SupervisorRef:
             raise ConfigurationError(f"resize({size!r}): give a number of children, 0 or more")
         if self._running.spec.template is None:
             raise self._no_pool()
-        units = [unit for unit in self._running.units if unit.state != "ended"]
+        units = [unit for unit in self._running.known if unit.state != "ended"]
         for _ in range(size - len(units)):
             self.start_child()
         return self._remove([unit.id for unit in units[size:]])
@@ -251,7 +257,7 @@ class SupervisorRef:
             raise AgentDeadError(self.path, "the supervisor has ended: supervise the children anew")
 
     def _unknown(self, child_id: str) -> ConfigurationError:
-        ids = [unit.id for unit in self._running.units]
+        ids = [unit.id for unit in self._running.known]
         shown = ", ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
         return ConfigurationError(
             f"supervisor {self.path} has no child {child_id!r}; it has {shown or 'none'}: "

@@ -45,6 +45,9 @@ class Unit(ChildRecord):
         """Make its first instances, in the calling thread; raises what their constructors do."""
         raise NotImplementedError
 
+    def renew(self) -> None:
+        """It has ended, and will be constructed again by whoever supervises."""
+
     def begin(self, cause: str) -> None:
         """Bring an instance up; `cause` says why, empty for a first start."""
         raise NotImplementedError
