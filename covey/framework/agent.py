@@ -17,6 +17,7 @@ from covey.framework.current import CURRENT, is_fenced
 from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError, ConfigurationError
 from covey.framework.handlers import RouteTable
+from covey.framework.linking import link, unlink
 from covey.framework.mailbox import Mailbox
 from covey.framework.pykka_bridge import Inbox, InstanceRef, StopFlag
 from covey.framework.pykka_future import AgentFuture
@@ -166,6 +167,20 @@ class Agent(pykka.Actor):
         if cell.state >= FAILED:
             raise AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}, and waits for nothing more")
         return DelayedTell(cell, float(delay_s), Envelope(message, None, cell.address))
+
+    def link(self, ref: AgentRef) -> None:
+        """Crash together with another agent: when either fails, is killed or is lost with its node, so does
+        the other, with `LinkedAgentError`.
+
+        A link is between the present instances, so a restarted agent links anew, in `on_start` say. One that
+        just stops ends the link without harm. One that is not alive fails this agent at once. To hear of an
+        agent's end without failing, `watch()` it.
+        """
+        link(self._own, ref._address, ref._node_name)
+
+    def unlink(self, ref: AgentRef) -> None:
+        """End a link; neither agent comes to harm."""
+        unlink(self._own, ref._address)
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every agent of the swarm that subscribes to the topic; at most once each."""

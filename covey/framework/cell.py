@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from covey.framework.agent import Agent
     from covey.framework.dispatcher import Executor
     from covey.framework.envelope import ReplyPort
+    from covey.framework.linking import Links
     from covey.framework.node import Node
     from covey.framework.passivation import IdleLook
     from covey.framework.reply import Reply
@@ -51,6 +52,7 @@ class Cell(Receiver):
         "last_error",
         "last_message",
         "left",
+        "links",
         "parent",
         "placed",
         "registered",
@@ -97,6 +99,8 @@ class Cell(Receiver):
         """What the next instance takes over."""
         self.idle_look: IdleLook | None = None
         """The next look of passivation; None once a stop was asked for meanwhile."""
+        self.links: Links | None = None
+        """Agents that crash together with this instance."""
         self.watches: dict[Any, None] | None = None
         """Replies of those who watch this agent; a dict, because each leaves at any time."""
         self.watching: dict[Address, Reply[Any]] | None = None

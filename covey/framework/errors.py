@@ -21,6 +21,7 @@ __all__ = [
     "BlockingCallError",
     "ConfigurationError",
     "CoveyError",
+    "LinkedAgentError",
     "MailboxFullError",
     "MessageTypeError",
     "NoHostError",
@@ -124,6 +125,19 @@ class AgentStuckError(CoveyError, TimeoutError):
         self.target = target
         self.handler = handler
         self.deadline_s = deadline_s
+
+
+class LinkedAgentError(CoveyError, RuntimeError):
+    """An agent fails because one that it is linked with has failed, was killed, or is not alive."""
+
+    def __init__(self, target: str, other: str, reason: str) -> None:
+        super().__init__(
+            f"{target} fails with {other}, to which it is linked: {reason}: mend that one, "
+            "or watch() it instead of linking"
+        )
+        self.target = target
+        self.other = other
+        self.reason = reason
 
 
 class NoHostError(CoveyError, LookupError):

@@ -14,6 +14,7 @@ from covey.framework.death import death_of, report_of
 from covey.framework.envelope import TICK
 from covey.framework.events import NO_CONTEXT, AgentFailed
 from covey.framework.hooks import beyond_the_runtime, report_hook, run_hook
+from covey.framework.linking import end_links
 from covey.framework.pykka_bridge import ends_all, report_failure
 from covey.framework.pykka_registry import leave
 from covey.framework.state import FAILED, RUNNING, STOPPING
@@ -66,6 +67,8 @@ class Failing:
         cell.failed_context = context
         _report(cell, error, verdict)
         self._tell(cell, error, name, context, verdict, envelope)
+        if cell.links is not None:
+            end_links(cell, f"it failed: {type(error).__name__}: {error}", has_failed=True)
 
         all_end = ends_all(cell, error)
         if cell.supervisor is None:

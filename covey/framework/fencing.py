@@ -18,6 +18,7 @@ from covey.framework.current import Fenced, FencedHandling
 from covey.framework.dispatch_loop import cancel, cancel_from_outside
 from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError
+from covey.framework.linking import end_links
 from covey.framework.state import FAILED, STOPPED
 from covey.framework.thread_executor import ThreadExecutor
 from covey.framework.watching import move_watches
@@ -92,6 +93,7 @@ class Fencing:
         node.directory.replace(old, new)
         self._fence(old)
         move_watches(old, new)
+        end_links(old, WHY, has_failed=True)
         node.life.cancel_timers(old)
         node.life.stop_children(old, "its parent was stuck")
         if isinstance(executor, ThreadExecutor):

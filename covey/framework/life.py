@@ -21,6 +21,7 @@ from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError
 from covey.framework.events import NO_CONTEXT, AgentRestarted, AgentStopped
 from covey.framework.hooks import report_hook, run_hook
+from covey.framework.linking import end_links
 from covey.framework.pykka_registry import leave
 from covey.framework.state import FAILED, NEW, PASSIVE, RUNNING, STARTING, STOPPED, STOPPING
 from covey.framework.thread_executor import ThreadExecutor
@@ -195,6 +196,7 @@ class Life:
         cell.last_error = None
         cell.stops_met = cell.waiting_stops()
         self.answer_stops(cell)
+        end_links(cell, reason, has_failed=False)
         self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
         supervisor.child_down(cell, None, "restart")
 
@@ -242,6 +244,7 @@ class Life:
         if cell.state == STOPPED:
             return
         cell.end_reason = f"killed: {reason}"
+        end_links(cell, cell.end_reason, has_failed=True)
         self.cancel_tasks(cell, cell.end_error())
         self.cancel_timers(cell)
         self.stop_children(cell, reason)
@@ -258,6 +261,7 @@ class Life:
             if cell.state != STOPPED:
                 supervisor.child_down(cell, None, "restart")
             return
+        end_links(cell, f"killed: {reason}", has_failed=True)
         if isinstance(cell.executor, ThreadExecutor):
             cell = self._node.fencing.supersede(cell)
         else:
@@ -291,6 +295,7 @@ class Life:
         self._node.forget(cell)
         cell.bury()
         self.answer_stops(cell)
+        end_links(cell, "its handler holds its thread", has_failed=True)
         end_watches(cell)
         notify_watches(cell, "stopped")
         if cell.supervisor is not None:
@@ -319,6 +324,8 @@ class Life:
         self.answer_stops(cell)
         cell.actor = None
         cell.context = None
+        if cell.links is not None:
+            end_links(cell, reason, has_failed=False)
         if cell.watching is not None:
             end_watches(cell)
         if cell.watches is not None:

@@ -114,6 +114,6 @@ class Passivation:
 def _is_idle(cell: Cell) -> bool:
     if cell.scheduled and not cell.ticks:
         return False  # a tick that waits for its turn keeps nobody
-    if cell.running or cell.mail or cell.waiters or cell.children or cell.watches:
+    if cell.running or cell.mail or cell.waiters or cell.children or cell.watches or cell.links:
         return False
     return not any(isinstance(timer, DelayedTell) for timer in tuple(cell.timers or ()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -17,6 +18,7 @@ from covey.framework.cluster.parking import Parking
 from covey.framework.cluster.refusals import absent, dead_letter_reason
 from covey.framework.envelope import Envelope
 from covey.framework.errors import AskCycleError, CoveyError, MailboxFullError, UndecodableError
+from covey.framework.linking import LinkRequest, serve_link
 from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.framework.proto.envelope_pb2 import Frame
@@ -48,8 +50,14 @@ class Inbound:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._asks: dict[tuple[str, int], tuple[InboundAsk, Cell]] = {}
+        self._asks: dict[tuple[str, int], tuple[InboundAsk, Cell | None]] = {}
         self._parking = Parking(node)
+        self._system: dict[str, Callable[[Peer, WireEnvelope, Address, int], bool]] = {
+            STOP_TYPE: self._deliver_stop,
+            WATCH_TYPE: self._watch,
+        }
+        """What the runtime does itself, by type name."""
+        self.serve(LinkRequest, partial(serve_link, node))
 
     @property
     def asks_in_hand(self) -> int:
@@ -77,6 +85,18 @@ class Inbound:
             if self._take(peer, envelope):
                 taken += len(envelope)
         peer.took(taken)
+
+    def serve(self, request: type, handle: Callable[[Any, Address, Address, InboundAsk], object]) -> None:
+        """Let requests of this type be handled by the runtime: `handle(request, target, sender, port)`."""
+
+        def take(peer: Peer, wire: WireEnvelope, address: Address, _size: int) -> bool:
+            port = self._unregistered_port(peer, wire)
+            sender = _parse_address(wire.sender) if wire.sender else address
+            self._register(port, None)
+            handle(codec.decode(wire.type, wire.payload), address, sender, port)
+            return True
+
+        self._system[codec.type_name(request)] = take
 
     def node_left(self, name: str) -> None:
         """Nobody waits for the answers to that node's asks any more."""
@@ -110,15 +130,9 @@ class Inbound:
     def _deliver(self, peer: Peer, wire: WireEnvelope, size: int) -> bool:
         address = _parse_address(wire.target)
         type_name = wire.type
-        if type_name == STOP_TYPE:
-            if self._parking.holds(address):  # its place is behind what waits for room
-                self._parking.park_call(address, lambda: self._stop(peer, wire, address), size, peer)
-                return False
-            self._stop(peer, wire, address)
-            return True
-        if type_name == WATCH_TYPE:
-            self._watch(peer, wire, address)
-            return True
+        system = self._system.get(type_name)
+        if system is not None:
+            return system(peer, wire, address, size)
         cell = self._node.directory.find(address, self._node.name if wire.bound else "")
         if cell is None:
             if not wire.bound:
@@ -165,12 +179,19 @@ class Inbound:
             envelope.message_id = f"{peer.name}-{wire.message_id}"
         return envelope
 
-    def _watch(self, peer: Peer, wire: WireEnvelope, address: Address) -> None:
+    def _deliver_stop(self, peer: Peer, wire: WireEnvelope, address: Address, size: int) -> bool:
+        if self._parking.holds(address):  # its place is behind what waits for room
+            self._parking.park_call(address, lambda: self._stop(peer, wire, address), size, peer)
+            return False
+        self._stop(peer, wire, address)
+        return True
+
+    def _watch(self, peer: Peer, wire: WireEnvelope, address: Address, _size: int) -> bool:
         port = self._unregistered_port(peer, wire)
         cell = self._node.directory.find(address)
         if cell is None:
             port.resolve(Terminated(address=wire.target, reason="it is not alive"))
-            return
+            return True
         self._register(port, cell)
         settled = port.on_settled
         assert settled is not None
@@ -181,6 +202,7 @@ class Inbound:
 
         port.on_settled = unwatched
         watch_here(cell, port)
+        return True
 
     def _port(self, peer: Peer, wire: WireEnvelope, cell: Cell) -> InboundAsk:
         chain = tuple(map(_parse_address, wire.chain))
@@ -190,7 +212,7 @@ class Inbound:
         self._register(port, cell)
         return port
 
-    def _register(self, port: InboundAsk, cell: Cell) -> None:
+    def _register(self, port: InboundAsk, cell: Cell | None) -> None:
         key = (port.asker, port.message_id)
         port.on_settled = lambda: self._asks.pop(key, None)
         self._asks[key] = (port, cell)
@@ -228,7 +250,8 @@ class Inbound:
             if entry is not None:
                 port, cell = entry
                 port.drop()
-                cell.cancel(port)
+                if cell is not None:
+                    cell.cancel(port)
             return
         if kind not in (_REPLY, _FAILURE):
             self._bad("envelope", data, f"an envelope of the unknown kind {kind}")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
+from covey.framework.address import Address
 from covey.framework.backpressure import DONE, send_or_wait
 from covey.framework.cluster.packing import Header, Outgoing, StopOrder, pack_answer, pack_ask, pack_tell
 from covey.framework.cluster.peer import Peer
@@ -25,7 +26,6 @@ from covey.framework.reply import Reply
 from covey.framework.watching import relay
 
 if TYPE_CHECKING:
-    from covey.framework.address import Address
     from covey.framework.envelope import ReplyPort
     from covey.framework.node import Node
 
@@ -41,6 +41,9 @@ WATCH_TYPE = "covey.v1.Watch"
 
 ENVELOPE_OVERHEAD_BYTES = 32 * 1024
 """Room in a frame for everything but the payload: a chain of 64 addresses of up to 321 bytes, and more."""
+
+NODE_KIND = "node"
+"""Stands for the kind where a request is for a node and not for an agent."""
 
 ROUTES_KEPT = 65_536
 WAITING_ASKS = 10_000  # for room towards one node
@@ -144,6 +147,41 @@ class Outbound:
         else:
             peer.enlist(order)
         return True
+
+    def request_of(
+        self, address: Address, node_name: str, request: Any, reply: Reply[Any], *, sender: str = ""
+    ) -> bool:
+        """Ask the runtime of the node where an agent lives about it; False when that is no other node.
+
+        Such requests are urgent: no credit and no mailbox holds them up.
+        """
+        route = self._find_route(address, node_name)
+        if route is None:
+            return False
+        self._request(route.peer, request, reply, str(address), sender)
+        return True
+
+    def request(self, node_name: str, request: Any, timeout_s: float | None = None) -> Reply[Any]:
+        """Ask the runtime of another node."""
+        node = self._node
+        timeout_s = node.ask_timeout_s if timeout_s is None else timeout_s
+        target = f"{NODE_KIND}/{node_name}"
+        reply: Reply[Any] = Reply(target, node.now() + timeout_s, timeout_s, (), type(request), node.now)
+        if self._closed or node.presence.locate(Address(NODE_KIND, node_name), node_name) != node_name:
+            reply.fail(AgentDeadError(target, f"node {node_name} is gone"))
+            return reply
+        self._request(self.peer(node_name), request, reply, target, "")
+        node.expect(reply, node.now() + timeout_s)
+        return reply
+
+    def _request(self, peer: Peer, request: Any, reply: Reply[Any], target: str, sender: str) -> None:
+        type_name, payload = self.encode(request)
+        message_id = self._pending.new_id()
+        self._await_answer(reply, message_id, peer.name)
+        data = pack_answer(
+            WireEnvelope.ASK, message_id, type=type_name, target=target, sender=sender, payload=payload
+        )
+        peer.send_urgent(data, type_name)
 
     def watch(self, address: Address, node_name: str, reply: ReplyPort) -> bool:
         """Learn of the end of an agent of another node; False when it is of no other."""
