@@ -13,19 +13,33 @@ if TYPE_CHECKING:
     from covey.framework import AddressInUseError as AddressInUseError
     from covey.framework import Agent as Agent
     from covey.framework import AgentDeadError as AgentDeadError
+    from covey.framework import AgentEscalated as AgentEscalated
+    from covey.framework import AgentFailed as AgentFailed
     from covey.framework import AgentInfo as AgentInfo
+    from covey.framework import AgentPassivated as AgentPassivated
     from covey.framework import AgentRef as AgentRef
+    from covey.framework import AgentRestarted as AgentRestarted
+    from covey.framework import AgentSlow as AgentSlow
+    from covey.framework import AgentStarted as AgentStarted
+    from covey.framework import AgentStopped as AgentStopped
+    from covey.framework import AgentStuckError as AgentStuckError
     from covey.framework import AskCancelledError as AskCancelledError
     from covey.framework import AskCycleError as AskCycleError
     from covey.framework import AskTimeoutError as AskTimeoutError
     from covey.framework import Backoff as Backoff
     from covey.framework import BlockingCallError as BlockingCallError
     from covey.framework import Child as Child
+    from covey.framework import ChildInfo as ChildInfo
     from covey.framework import ConfigurationError as ConfigurationError
     from covey.framework import CoveyError as CoveyError
+    from covey.framework import DeadLettered as DeadLettered
+    from covey.framework import LinkedAgentError as LinkedAgentError
+    from covey.framework import LoopHeld as LoopHeld
     from covey.framework import Mailbox as Mailbox
     from covey.framework import MailboxFullError as MailboxFullError
     from covey.framework import MessageTypeError as MessageTypeError
+    from covey.framework import NodeJoined as NodeJoined
+    from covey.framework import NodeLeft as NodeLeft
     from covey.framework import NoHostError as NoHostError
     from covey.framework import NotSerializableError as NotSerializableError
     from covey.framework import PayloadTooLargeError as PayloadTooLargeError
@@ -37,6 +51,7 @@ if TYPE_CHECKING:
     from covey.framework import SchemaChangedError as SchemaChangedError
     from covey.framework import ServerNotFoundError as ServerNotFoundError
     from covey.framework import Supervisor as Supervisor
+    from covey.framework import SupervisorRef as SupervisorRef
     from covey.framework import SwarmFailedError as SwarmFailedError
     from covey.framework import Terminated as Terminated
     from covey.framework import TransportError as TransportError
@@ -59,21 +74,35 @@ __all__ = [
     "AddressInUseError",
     "Agent",
     "AgentDeadError",
+    "AgentEscalated",
+    "AgentFailed",
     "AgentInfo",
+    "AgentPassivated",
     "AgentRef",
+    "AgentRestarted",
+    "AgentSlow",
+    "AgentStarted",
+    "AgentStopped",
+    "AgentStuckError",
     "AskCancelledError",
     "AskCycleError",
     "AskTimeoutError",
     "Backoff",
     "BlockingCallError",
     "Child",
+    "ChildInfo",
     "ConfigurationError",
     "CoveyError",
+    "DeadLettered",
     "DecisionAgent",
+    "LinkedAgentError",
+    "LoopHeld",
     "Mailbox",
     "MailboxFullError",
     "MessageTypeError",
     "NoHostError",
+    "NodeJoined",
+    "NodeLeft",
     "NotSerializableError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
@@ -84,6 +113,7 @@ __all__ = [
     "SchemaChangedError",
     "ServerNotFoundError",
     "Supervisor",
+    "SupervisorRef",
     "Swarm",
     "SwarmFailedError",
     "Terminated",

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from covey.framework.address import check_key
 from covey.framework.agent import Agent
@@ -18,7 +18,7 @@ from covey.framework.cluster.membership import NodeInfo
 from covey.framework.cluster.presence import JOIN_S
 from covey.framework.dead_letters import DeadLetters
 from covey.framework.errors import ConfigurationError, SwarmFailedError
-from covey.framework.events import Event
+from covey.framework.events import Event, NodeJoined, NodeLeft
 from covey.framework.hosting import check_hosts
 from covey.framework.local_node import adopt
 from covey.framework.node import Node
@@ -316,7 +316,7 @@ class Swarm:
         def note(_event: Event) -> None:
             changed.set()
 
-        node.on_event(note)
+        end_listening = node.on_event(note, NodeJoined, NodeLeft)
         try:
             while len(node.presence.members) < count:
                 if not changed.wait(max(0.0, end - monotonic())):
@@ -324,15 +324,22 @@ class Swarm:
                 changed.clear()
             return True
         finally:
-            node.remove_listener(note)
+            end_listening()
 
     def dead_letters(self) -> DeadLetters:
         """What could not be delivered or handled on this node, with reasons; `len()` counts all."""
         return self._running.dead_letters
 
-    def on_event(self, listener: Callable[[Event], None]) -> None:
-        """Call the listener with every event of this node, on the thread where it happens: be quick."""
-        self._running.on_event(listener)
+    def on_event(self, listener: Callable[[Any], object], *kinds: type[Event]) -> Callable[[], None]:
+        """Call the listener with the events of this node, on the thread where it happens: be quick.
+
+        With kinds, such as `AgentFailed, AgentRestarted`, only with those. Any callable will do: with
+        `ref.tell` the events go to an agent. Returns what ends the subscription.
+        """
+        for kind in kinds:
+            if not (isinstance(kind, type) and issubclass(kind, get_args(Event))):
+                raise ConfigurationError(f"on_event(..., {kind!r}): give classes of events, as AgentFailed")
+        return self._running.on_event(listener, *kinds)
 
     @property
     def handled(self) -> int:

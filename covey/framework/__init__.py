@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from covey.framework.agent_info import AgentInfo as AgentInfo
     from covey.framework.errors import AddressInUseError as AddressInUseError
     from covey.framework.errors import AgentDeadError as AgentDeadError
+    from covey.framework.errors import AgentStuckError as AgentStuckError
     from covey.framework.errors import AskCancelledError as AskCancelledError
     from covey.framework.errors import AskCycleError as AskCycleError
     from covey.framework.errors import AskTimeoutError as AskTimeoutError
     from covey.framework.errors import BlockingCallError as BlockingCallError
     from covey.framework.errors import ConfigurationError as ConfigurationError
     from covey.framework.errors import CoveyError as CoveyError
+    from covey.framework.errors import LinkedAgentError as LinkedAgentError
     from covey.framework.errors import MailboxFullError as MailboxFullError
     from covey.framework.errors import MessageTypeError as MessageTypeError
     from covey.framework.errors import NoHostError as NoHostError
@@ -33,6 +35,17 @@ if TYPE_CHECKING:
     from covey.framework.errors import TransportError as TransportError
     from covey.framework.errors import UndecodableError as UndecodableError
     from covey.framework.errors import UnhandledMessageError as UnhandledMessageError
+    from covey.framework.events import AgentEscalated as AgentEscalated
+    from covey.framework.events import AgentFailed as AgentFailed
+    from covey.framework.events import AgentPassivated as AgentPassivated
+    from covey.framework.events import AgentRestarted as AgentRestarted
+    from covey.framework.events import AgentSlow as AgentSlow
+    from covey.framework.events import AgentStarted as AgentStarted
+    from covey.framework.events import AgentStopped as AgentStopped
+    from covey.framework.events import DeadLettered as DeadLettered
+    from covey.framework.events import LoopHeld as LoopHeld
+    from covey.framework.events import NodeJoined as NodeJoined
+    from covey.framework.events import NodeLeft as NodeLeft
     from covey.framework.gather import gather as gather
     from covey.framework.handlers import every as every
     from covey.framework.handlers import handles as handles
@@ -46,9 +59,24 @@ if TYPE_CHECKING:
     from covey.framework.supervision.child import Child as Child
     from covey.framework.supervision.restart import Backoff as Backoff
     from covey.framework.supervision.supervisor import Supervisor as Supervisor
+    from covey.framework.supervision.supervisor_ref import ChildInfo as ChildInfo
+    from covey.framework.supervision.supervisor_ref import SupervisorRef as SupervisorRef
     from covey.framework.terminated import Terminated as Terminated
 
 _HOME = {
+    "AgentEscalated": "covey.framework.events",
+    "AgentFailed": "covey.framework.events",
+    "AgentPassivated": "covey.framework.events",
+    "AgentRestarted": "covey.framework.events",
+    "AgentSlow": "covey.framework.events",
+    "AgentStarted": "covey.framework.events",
+    "AgentStopped": "covey.framework.events",
+    "DeadLettered": "covey.framework.events",
+    "LoopHeld": "covey.framework.events",
+    "NodeJoined": "covey.framework.events",
+    "NodeLeft": "covey.framework.events",
+    "SupervisorRef": "covey.framework.supervision.supervisor_ref",
+    "ChildInfo": "covey.framework.supervision.supervisor_ref",
     "Agent": "covey.framework.agent",
     "gather": "covey.framework.gather",
     "every": "covey.framework.handlers",
@@ -72,20 +100,34 @@ __all__ = [
     "AddressInUseError",
     "Agent",
     "AgentDeadError",
+    "AgentEscalated",
+    "AgentFailed",
     "AgentInfo",
+    "AgentPassivated",
     "AgentRef",
+    "AgentRestarted",
+    "AgentSlow",
+    "AgentStarted",
+    "AgentStopped",
+    "AgentStuckError",
     "AskCancelledError",
     "AskCycleError",
     "AskTimeoutError",
     "Backoff",
     "BlockingCallError",
     "Child",
+    "ChildInfo",
     "ConfigurationError",
     "CoveyError",
+    "DeadLettered",
+    "LinkedAgentError",
+    "LoopHeld",
     "Mailbox",
     "MailboxFullError",
     "MessageTypeError",
     "NoHostError",
+    "NodeJoined",
+    "NodeLeft",
     "NotSerializableError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
@@ -96,6 +138,7 @@ __all__ = [
     "SchemaChangedError",
     "ServerNotFoundError",
     "Supervisor",
+    "SupervisorRef",
     "SwarmFailedError",
     "Terminated",
     "TransportError",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from covey.framework.errors import AgentDeadError
 from covey.framework.reply import Reply
+from covey.framework.supervision.remote_unit import RemoteUnit
 from covey.framework.supervision.running import RunningSupervisor
 from covey.framework.thread_executor import ThreadExecutor
 
@@ -102,14 +103,18 @@ class Leaving:
     async def _drain(self, end: float, supervisors: list[RunningSupervisor]) -> None:
         """All agents handle what they have; a supervisor's children one after the other, the last first."""
         node = self._node
-        units = [unit for supervisor in supervisors for unit in supervisor.agents()]
-        supervised = {unit.cell for unit in units}
+        units = [unit for supervisor in supervisors for unit in supervisor.leaves()]
+        supervised = {cell for unit in units for cell in unit.cells()}
         for number, cell in enumerate(reversed(node.directory.cells)):
             if number % DRAINED_AT_ONCE == 0:
                 await asyncio.sleep(0)  # a million agents would hold the loop for seconds
             if cell not in supervised:
                 node.life.request_drain(cell)
         for unit in reversed(units):
+            if isinstance(unit, RemoteUnit):
+                unit.state = "ending"
+                unit.end("its supervisor's node leaves")
+                await self._until(partial(_is_gone, unit), (monotonic() + end) / 2)
             for cell in unit.cells():
                 await self._drain_child(cell, unit.spec.shutdown_s, end)
         await self._until_empty(end)
@@ -141,3 +146,7 @@ class Leaving:
                     await changed.wait()  # the alarm ends it
         finally:
             alarm.cancel()
+
+
+def _is_gone(unit: RemoteUnit) -> bool:
+    return not unit.on_node

@@ -35,12 +35,16 @@ from covey.framework.reply import Reply
 from covey.framework.reports import Reports
 from covey.framework.spans import no_span, open_span
 from covey.framework.supervision.guardian import Guardian
+from covey.framework.supervision.hosted import HostedChildren
+from covey.framework.supervision.orders import ChildOrder, ChildReport, Taken
 from covey.framework.supervision.running import RunningSupervisor
 from covey.framework.supervision.supervisor import Supervisor
 from covey.framework.watchdog import HOLD_S, Watchdog
 
 if TYPE_CHECKING:
     from covey.framework.clock import Clock
+    from covey.framework.cluster.inbound_ask import InboundAsk
+    from covey.framework.supervision.remote_unit import RemoteUnit
     from covey.framework.transport import Transport
 
 __all__ = ["DEFAULT_ASK_TIMEOUT_S", "Node"]
@@ -96,6 +100,11 @@ class Node(Reports):
         self.outbound = Outbound(self)
         self.inbound = Inbound(self)
         self.publishing = Publishing(self)
+        self.inbound.serve(ChildReport, self._serve_report)
+        self.inbound.serve(ChildOrder, self._serve_order)
+        self.hosted = HostedChildren(self)
+        self.remote_children: dict[str, RemoteUnit] = {}
+        """Children of this node's supervisors that live on other nodes, by id."""
         self.supervisors: list[RunningSupervisor] = []
         """The roots of the trees that run here, the oldest first."""
         self._watchdog_s = watchdog_s
@@ -219,7 +228,7 @@ class Node(Reports):
         Constructors run in the calling thread, all or none; the children then start in order.
         """
         root = RunningSupervisor(self, spec)
-        addresses = spec.addresses()
+        addresses = root.addresses()
         self.presence.registration.check(addresses)
         self.dispatcher.call(root.begin, "")  # children whose turn it is start while later ones are made
         try:
@@ -344,9 +353,33 @@ class Node(Reports):
         """A node is gone: fail what waits for it."""
         self.outbound.node_left(name, why)
         self.inbound.node_left(name)
+        self.hosted.node_left(name)
+        self._tell_supervisors()
 
     def placement_changed(self) -> None:
         """Stop the placed agents that belong to another node now; their mail is handled first."""
         for cell in self.directory.cells:
             if cell.placed and self.presence.locate(cell.address, "") not in (self.name, None):
                 self.ref_of(cell).stop()
+        self._tell_supervisors()
+
+    def take_report(self, report: ChildReport) -> None:
+        """A node where a child of a supervisor of this node lives tells what happened to it."""
+        unit = self.remote_children.get(report.address)
+        if unit is not None and unit.parent.path == report.supervisor:
+            unit.heard(report)
+
+    def _serve_report(
+        self, report: ChildReport, _target: Address, _sender: Address, port: InboundAsk
+    ) -> None:
+        unit = self.remote_children.get(report.address)
+        if unit is not None and unit.on_node == port.asker:
+            self.take_report(report)
+        port.resolve(Taken())
+
+    def _serve_order(self, order: ChildOrder, target: Address, sender: Address, port: InboundAsk) -> None:
+        self.hosted.serve(order, target, sender, port)
+
+    def _tell_supervisors(self) -> None:
+        for supervisor in tuple(self.supervisors):
+            supervisor.nodes_changed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -32,27 +33,36 @@ class Reports(Link):
         super().__init__(name, transport)
         self.sink = sink
         self.dead_letters = DeadLetters()
-        self._listeners: list[Callable[[Event], None]] = []
+        self._listeners: tuple[tuple[Callable[[Any], object], tuple[type, ...]], ...] = ()
+        self._lock_listeners = threading.Lock()
 
     @property
     def is_observed(self) -> bool:
         """Whether anybody would hear of an event: most of them are not even made otherwise."""
         return self.sink is not None or bool(self._listeners)
 
-    def on_event(self, listener: Callable[[Event], None]) -> None:
-        """Call the listener with every event of this node, in the thread where it happens; be quick."""
-        self._listeners.append(listener)
+    def on_event(self, listener: Callable[[Any], object], *kinds: type) -> Callable[[], None]:
+        """Call the listener with the events of this node, in the thread where it happens; be quick.
 
-    def remove_listener(self, listener: Callable[[Event], None]) -> None:
-        """Call the listener no more."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
+        With kinds, only with events of those classes. Returns what ends the subscription.
+        """
+        subscription = (listener, kinds)
+        with self._lock_listeners:
+            self._listeners = (*self._listeners, subscription)
+
+        def unsubscribe() -> None:
+            with self._lock_listeners:
+                self._listeners = tuple(known for known in self._listeners if known is not subscription)
+
+        return unsubscribe
 
     def emit(self, event: Event) -> None:
         """Tell observability and the listeners."""
         if self.sink is not None:
             self.sink.emit(event)
-        for listener in tuple(self._listeners):
+        for listener, kinds in self._listeners:
+            if kinds and not isinstance(event, kinds):
+                continue
             try:
                 listener(event)
             except Exception:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from covey.framework.dead_letters import clip_text
 from covey.framework.state import NEW, PASSIVE, STOPPED
-from covey.framework.supervision.unit import Unit
-from covey.framework.supervision.verdict import Verdict, check_verdict, verdict_of
+from covey.framework.supervision.unit import Superior, Unit
+from covey.framework.supervision.verdict import Verdict, verdict_of
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
     from covey.framework.supervision.child import Child
-    from covey.framework.supervision.running import RunningSupervisor
 
 __all__ = ["AgentUnit"]
 
@@ -29,10 +28,10 @@ class AgentUnit(Unit):
 
     __slots__ = ("_alarm", "_is_awaited", "_is_made", "_seen", "cell")
 
-    parent: RunningSupervisor
+    parent: Superior
     spec: Child
 
-    def __init__(self, parent: RunningSupervisor, spec: Child, *, is_dynamic: bool = False) -> None:
+    def __init__(self, parent: Superior, spec: Child, *, is_dynamic: bool = False) -> None:
         super().__init__(parent, spec, is_dynamic=is_dynamic)
         self.cell: Cell | None = None
         self._seen = -1
@@ -162,16 +161,11 @@ class AgentUnit(Unit):
         return self.parent.path
 
     def verdict(self, cell: Cell, error: BaseException) -> Verdict:  # noqa: ARG002 - it has one
-        verdict = verdict_of(error, self.spec.verdicts)
-        if verdict is None:
-            try:
-                verdict = check_verdict(self.parent.spec.decide(error), f"{self.parent.path}.decide")
-            except Exception as crash:  # noqa: BLE001 - whatever a user's decide may raise
-                self.parent.crashed(self, crash)
-                return "escalate"
-        if verdict == "restart" and self.restart == "temporary":
-            return "stop"
-        return verdict
+        return self.by_type(verdict_of(error, self.spec.verdicts) or self.parent.decide(self, error))
+
+    def by_type(self, verdict: Verdict) -> Verdict:
+        """The verdict, in so far as the child's restart type allows it."""
+        return "stop" if verdict == "restart" and self.restart == "temporary" else verdict
 
     def replaces(self, cell: Cell) -> bool:
         if cell is not self.cell or self.parent.retired:

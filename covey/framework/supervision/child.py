@@ -14,7 +14,10 @@ from covey.framework.supervision.verdict import Verdict, check_verdicts
 if TYPE_CHECKING:
     from covey.framework.agent import Agent
 
-__all__ = ["SHUTDOWN_S", "Child"]
+__all__ = ["ANY_NODE", "SHUTDOWN_S", "Child"]
+
+ANY_NODE = "*"
+"""Stands for whichever node hosts the kind."""
 
 SHUTDOWN_S = 5.0
 """As in Erlang/OTP's child specs."""
@@ -32,6 +35,9 @@ class Child:
         shutdown_s: how long it may take to stop before it is killed; 0 kills at once.
         verdicts: what is done about which error, for instance `{ValueError: "resume"}`; the most specific
             class decides. Without one `Supervisor.decide` does, which says `restart`.
+        node: the name of the node on which it lives, which has its class in `hosts`; `"*"`: any such node,
+            and another one when that is lost; by default the supervisor's own. The arguments have to travel:
+            messages and scalars only.
         preserve_state: whether the next instance takes over the attributes of the one that failed, see
             `Agent.restore_state`; by default as the class says.
 
@@ -39,7 +45,17 @@ class Child:
         ConfigurationError: an argument makes no sense, or the class cannot be imported.
     """
 
-    __slots__ = ("args", "cls", "key", "kwargs", "preserve_state", "restart", "shutdown_s", "verdicts")
+    __slots__ = (
+        "args",
+        "cls",
+        "key",
+        "kwargs",
+        "node",
+        "preserve_state",
+        "restart",
+        "shutdown_s",
+        "verdicts",
+    )
 
     def __init__(
         self,
@@ -52,6 +68,7 @@ class Child:
         shutdown_s: float = SHUTDOWN_S,
         verdicts: Mapping[type[BaseException], Verdict] | None = None,
         preserve_state: bool | None = None,
+        node: str | None = None,
     ) -> None:
         self.cls = _agent_class(cls)
         self.key = check_key(key)
@@ -72,12 +89,18 @@ class Child:
             raise ConfigurationError(
                 f"{here}: shutdown_s={shutdown_s!r}: give seconds, 0 or more (0 kills it at once)"
             )
+        self.node = None if node in (None, ANY_NODE) else check_key(node, "the child's node")
+        self.node = ANY_NODE if node == ANY_NODE else self.node
         self.args = tuple(args)
         self.kwargs = dict(kwargs or {})
         self.restart: RestartType = restart
         self.shutdown_s = float(shutdown_s)
         self.verdicts = check_verdicts(verdicts, here)
         self.preserve_state = self.cls.preserve_state if preserve_state is None else preserve_state
+        if self.node is not None:
+            from covey.framework.supervision.orders import check_travels
+
+            check_travels(self)
 
     @property
     def address(self) -> Address:

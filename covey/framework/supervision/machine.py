@@ -172,7 +172,7 @@ class SupervisorMachine(Generic[C]):
     def revive(self, child: C) -> None:
         """Start a child again that has ended."""
         if child.state == "ended":
-            child.state = "halted"
+            child.state = "waiting"
             if self.phase == "running":
                 self._rising.append(child)
                 self._go_on()
@@ -227,6 +227,17 @@ class SupervisorMachine(Generic[C]):
         else:
             self._restart(child, error or RuntimeError("it stops again and again, although permanent"), now)
 
+    def lost(self, child: C) -> None:
+        """A child is gone with its node: it starts elsewhere, and no restart is counted."""
+        if child.state not in ("starting", "running"):
+            return
+        if self.phase != "running" or child.falls:
+            child.state = "halted"
+            self._free(child)
+        else:
+            child.state = "starting"
+            self._emit(Action("start", child))
+
     def due(self, child: C | None, token: int) -> None:
         """A wait is over."""
         if child is None:
@@ -280,7 +291,7 @@ class SupervisorMachine(Generic[C]):
         due = {self._awaited, *self._rising}
         before = [c for c in self.children[:first] if c.falls or c in due]
         falling = [*(c for c in before if c.falls), *group]
-        rising = [*before, *(c for c in group if c.state != "ended" or c.restart != "temporary")]
+        rising = [*(c for c in before if not c.falls or _comes_back(c)), *filter(_comes_back, group)]
         self._plan(falling=falling, rising=rising)
 
     def _plan(self, *, falling: Iterable[C] = (), rising: Iterable[C] = ()) -> None:
@@ -331,7 +342,7 @@ class SupervisorMachine(Generic[C]):
     def _fall(self, child: C) -> None:
         child.falls = False
         state = child.state
-        for_good = self.phase == "stopping" or child.restart == "temporary"
+        for_good = self.phase == "stopping" or not _comes_back(child)
         if state == "ended" or (state in ("waiting", "halted", "backoff") and not for_good):
             if state == "backoff":
                 child.state = "halted"
@@ -353,3 +364,8 @@ class SupervisorMachine(Generic[C]):
             self._emit(Action("start", child))
         elif state != "running":
             self._awaited = child  # on its way by itself
+
+
+def _comes_back(child: ChildRecord) -> bool:
+    """Whether it starts with a group that it goes down with: a temporary one only if it never ran."""
+    return child.restart != "temporary" or child.state == "waiting"

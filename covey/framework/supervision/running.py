@@ -14,9 +14,10 @@ from covey.framework.events import AgentEscalated
 from covey.framework.supervision.agent_unit import AgentUnit
 from covey.framework.supervision.child import Child
 from covey.framework.supervision.machine import Action, Phase, SupervisorMachine
+from covey.framework.supervision.remote_unit import RemoteUnit
 from covey.framework.supervision.supervisor import Supervisor
 from covey.framework.supervision.unit import Unit
-from covey.framework.supervision.verdict import Verdict
+from covey.framework.supervision.verdict import Verdict, check_verdict
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
@@ -104,11 +105,21 @@ class RunningSupervisor(Unit):
     def unit_of(self, child: Child | Supervisor, *, is_dynamic: bool = False) -> Unit:
         """A child of this supervisor, not started yet."""
         if isinstance(child, Child):
+            if child.node is not None:
+                return RemoteUnit(self, child, is_dynamic=is_dynamic)
             return AgentUnit(self, child, is_dynamic=is_dynamic)
         return RunningSupervisor(self.node, child, self, is_dynamic=is_dynamic)
 
     def _note(self, action: Action[Unit]) -> None:
         self._agenda.add(self, action)
+
+    def leaves(self) -> Iterator[Unit]:
+        """The agents below it, wherever they live, in the order in which they start."""
+        for unit in self.units:
+            if isinstance(unit, RunningSupervisor):
+                yield from unit.leaves()
+            else:
+                yield unit
 
     def construct(self) -> None:
         for unit in self.agents():
@@ -116,11 +127,7 @@ class RunningSupervisor(Unit):
 
     def agents(self) -> Iterator[AgentUnit]:
         """The agents of this node below it, in the order in which they start."""
-        for unit in self.units:
-            if isinstance(unit, AgentUnit):
-                yield unit
-            elif isinstance(unit, RunningSupervisor):
-                yield from unit.agents()
+        return (unit for unit in self.leaves() if isinstance(unit, AgentUnit))
 
     @property
     def is_performing(self) -> bool:
@@ -181,6 +188,10 @@ class RunningSupervisor(Unit):
         self._on_stopped = then
         self.end(reason)
 
+    def nodes_changed(self) -> None:
+        for unit in self.units:
+            unit.nodes_changed()
+
     def retire(self) -> None:
         self.retired = True
         self._machine.retire()
@@ -211,8 +222,20 @@ class RunningSupervisor(Unit):
         unit.answer_ended()
         self._agenda.perform()
 
-    def crashed(self, unit: Unit, error: Exception) -> None:
-        """Its own `decide` raised; from any thread."""
+    def child_lost(self, unit: Unit) -> None:
+        """A child is gone with its node, which is no failure of it."""
+        self._machine.lost(unit)
+        self._agenda.perform()
+
+    def decide(self, unit: Unit, error: BaseException) -> Verdict:
+        """What the spec's `decide` says; from any thread."""
+        try:
+            return check_verdict(self.spec.decide(error), f"{self.path}.decide")
+        except Exception as crash:  # noqa: BLE001 - whatever a user's decide may raise
+            self._crash(unit, crash)
+            return "escalate"
+
+    def _crash(self, unit: Unit, error: Exception) -> None:
         logger.error("supervisor %s has crashed: its decide raised", self.path, exc_info=error)
         if self.is_performing and self.node.dispatcher.here:
             self._crashed(unit, error)

@@ -59,6 +59,7 @@ class Supervisor:
         shutdown_s: float | None = None,
         verdicts: Mapping[type[BaseException], Verdict] | None = None,
         preserve_state: bool | None = None,
+        node: str | None = None,
         **limits: Any,
     ) -> Supervisor:
         """A supervisor of `size` identical children, with the keys `NAME-1`, `NAME-2`, ...
@@ -77,6 +78,7 @@ class Supervisor:
             restart=restart,
             verdicts=verdicts,
             preserve_state=preserve_state,
+            node=node,
             **more,
         )
         name = template.cls.kind if name is None else name
@@ -144,6 +146,7 @@ def numbered(template: Child, name: str, number: int) -> Child:
         shutdown_s=template.shutdown_s,
         verdicts=template.verdicts,
         preserve_state=template.preserve_state,
+        node=template.node,
     )
 
 

@@ -11,6 +11,7 @@ from covey.framework.reply import Reply, finished
 from covey.framework.state import PASSIVE
 from covey.framework.supervision.agent_unit import AgentUnit
 from covey.framework.supervision.child import Child
+from covey.framework.supervision.remote_unit import RemoteUnit
 from covey.framework.supervision.running import RunningSupervisor
 from covey.framework.supervision.supervisor import Supervisor, numbered
 from covey.framework.supervision.unit import Unit
@@ -33,8 +34,10 @@ class ChildInfo:
     restart: str
     restarts: int
     waiting: int
-    """Messages in its mailbox."""
+    """Messages in its mailbox; 0 where that is on another node."""
     last_error: str
+    node: str
+    """Where it lives; empty while it waits for a node."""
 
 
 class ChildCounts(NamedTuple):
@@ -275,6 +278,8 @@ class SupervisorRef:
 
 def _info_of(unit: Unit) -> ChildInfo:
     cell = unit.cell if isinstance(unit, AgentUnit) else None
+    remote = unit if isinstance(unit, RemoteUnit) else None
+    restarts = 0 if cell is None else cell.restarts
     state: str = unit.state
     if cell is not None and cell.state == PASSIVE and state == "running":
         state = "passive"
@@ -283,7 +288,8 @@ def _info_of(unit: Unit) -> ChildInfo:
         is_supervisor=isinstance(unit, RunningSupervisor),
         state=state,
         restart=unit.restart,
-        restarts=0 if cell is None else cell.restarts,
+        restarts=restarts if remote is None else remote.restarts,
         waiting=0 if cell is None else len(cell.mail or ()),
         last_error=unit.last_error,
+        node=unit.parent.node.name if remote is None else remote.on_node,
     )

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from covey.framework.supervision.machine import ChildRecord
+from covey.framework.supervision.machine import ChildRecord, Phase
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
+    from covey.framework.node import Node
     from covey.framework.supervision.child import Child
-    from covey.framework.supervision.running import RunningSupervisor
     from covey.framework.supervision.supervisor import Supervisor
+    from covey.framework.supervision.verdict import Verdict
 
-__all__ = ["Unit"]
+__all__ = ["Superior", "Unit"]
+
+
+class Superior(Protocol):
+    """What a child needs of its supervisor, which may run on another node; see `RunningSupervisor`."""
+
+    @property
+    def node(self) -> Node: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def phase(self) -> Phase: ...
+    @property
+    def is_performing(self) -> bool: ...
+    @property
+    def retired(self) -> bool: ...
+    def child_up(self, unit: Unit) -> None: ...
+    def child_down(self, unit: Unit, error: BaseException | None, verdict: Verdict) -> None: ...
+    def child_ended(self, unit: Unit) -> None: ...
+    def decide(self, unit: Unit, error: BaseException) -> Verdict: ...
 
 
 class Unit(ChildRecord):
@@ -26,10 +46,10 @@ class Unit(ChildRecord):
     __slots__ = ("last_error", "parent", "spec", "waiting_replies")
 
     def __init__(
-        self, parent: RunningSupervisor | None, spec: Child | Supervisor, *, is_dynamic: bool = False
+        self, parent: Superior | None, spec: Child | Supervisor, *, is_dynamic: bool = False
     ) -> None:
         super().__init__(getattr(spec, "restart", "permanent"), is_dynamic=is_dynamic)
-        self.parent = parent
+        self.parent: Any = parent
         self.spec: Any = spec
         self.last_error = ""
         """The last failure of it, for lists."""
@@ -67,6 +87,9 @@ class Unit(ChildRecord):
     def addresses(self) -> list[str]:
         """The addresses that it occupies."""
         raise NotImplementedError
+
+    def nodes_changed(self) -> None:
+        """A node of the swarm came or went."""
 
     def retire(self) -> None:
         """Decide nothing any more: the node leaves."""
