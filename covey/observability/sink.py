@@ -14,8 +14,10 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFl
 from covey.framework.clock import Clock, SystemClock
 from covey.framework.events import (
     NO_CONTEXT,
+    AgentEscalated,
     AgentFailed,
     AgentRestarted,
+    AgentStopped,
     Attributes,
     DeadLettered,
     Event,
@@ -25,6 +27,7 @@ from covey.framework.events import (
 from covey.framework.messages import codec
 from covey.observability import names
 from covey.observability.context import SAMPLED, pack, unpack
+from covey.observability.incidents import Incidents
 from covey.observability.open_span import NO_SPAN, OpenSpan, record_outcome, report
 from covey.observability.providers import Providers
 from covey.observability.recent import RecentMessages
@@ -60,6 +63,7 @@ class OtelSink:
         self._clock = clock or SystemClock()
         self._draw = draw
         self._current = _current_context()
+        self._incidents = Incidents(self._clock.monotonic)
         self.recent = RecentMessages()
         """What was handled last, and how long it took, by kind."""
 
@@ -130,7 +134,11 @@ class OtelSink:
         return self._open(name, kind, SpanKind.INTERNAL, current, attributes, start_ns)
 
     def emit(self, event: Event) -> None:
-        """A failure, a restart or a dead letter in a sampled trace becomes a span there, after the fact."""
+        """A failure, a restart or a dead letter in a sampled trace becomes a span there, after the fact.
+
+        A failure that nobody traces gets a trace of its own, whatever the ratio, with what its supervisors
+        do about it; at most 100 a second.
+        """
         try:
             if isinstance(event, AgentFailed):
                 self._agent_failed(event)
@@ -138,6 +146,10 @@ class OtelSink:
                 self._agent_restarted(event)
             elif isinstance(event, DeadLettered):
                 self._dead_lettered(event)
+            elif isinstance(event, AgentEscalated):
+                self._agent_escalated(event)
+            elif isinstance(event, AgentStopped):
+                self._incidents.ended(event.address)
         except Exception as error:  # noqa: BLE001 - tracing never breaks a supervisor
             report("emit", error)
 
@@ -184,9 +196,19 @@ class OtelSink:
         attributes: Attributes = {
             names.MESSAGING_DESTINATION_NAME: event.address,
             names.MESSAGE_TYPE: event.message_type,
+            names.MESSAGING_MESSAGE_ID: event.message_id,
             names.AGENT_RESTARTS: event.restarts,
+            names.SUPERVISOR: event.supervisor,
+            names.VERDICT: event.verdict,
         }
-        self._past(names.SPAN_AGENT_FAILED, kind, event.context, attributes, error=event.error)
+        is_traced = _parent(event.context, remote=False) is not None
+        if not is_traced and not self._incidents.may_begin():
+            return
+        context = self._past(
+            names.SPAN_AGENT_FAILED, kind, event.context, attributes, error=event.error, new_trace=True
+        )
+        if not is_traced:
+            self._incidents.began(event.address, context)
 
     def _agent_restarted(self, event: AgentRestarted) -> None:
         kind = _kind(event.address)
@@ -195,7 +217,19 @@ class OtelSink:
             names.SUPERVISOR: event.supervisor,
             names.AGENT_RESTARTS: event.restarts,
         }
-        self._past(f"{names.SPAN_RESTART} {kind}", kind, event.context, attributes, duration_s=event.down_s)
+        if event.cause:
+            attributes = {**attributes, names.CAUSE: event.cause}
+        context = event.context or self._incidents.ended(event.address)
+        self._past(f"{names.SPAN_RESTART} {kind}", kind, context, attributes, duration_s=event.down_s)
+
+    def _agent_escalated(self, event: AgentEscalated) -> None:
+        attributes: Attributes = {
+            names.SUPERVISOR: event.supervisor,
+            names.MESSAGING_DESTINATION_NAME: event.child,
+        }
+        context = self._incidents.of(event.child)
+        # The swarm's service: a supervisor is of no kind.
+        self._past(names.SPAN_ESCALATE, "", context, attributes, error=event.error, new_trace=True)
 
     def _dead_lettered(self, event: DeadLettered) -> None:
         attributes = {
@@ -215,11 +249,17 @@ class OtelSink:
         *,
         duration_s: float = 0.0,
         error: BaseException | None = None,
-    ) -> None:
-        """Record a span that ends now and began `duration_s` ago."""
+        new_trace: bool = False,
+    ) -> bytes:
+        """Record a span that ends now and began `duration_s` ago; returns its context.
+
+        Without a sampled context there is none, unless `new_trace`.
+        """
         parent = _parent(context, remote=False)
         if parent is None:
-            return
+            if not new_trace:
+                return NO_CONTEXT
+            parent = _EMPTY
         end_ns = _nanoseconds(self._clock.time())
         span = self._providers.tracer(kind).start_span(
             name,
@@ -231,6 +271,7 @@ class OtelSink:
         if error is not None:
             record_outcome(span, error)
         span.end(end_ns)
+        return _packed(span.get_span_context())
 
 
 def _current_context() -> Callable[[], otel_context.Context]:

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from covey.framework.errors import Reject
 from covey.framework.events import (
     NO_CONTEXT,
+    AgentEscalated,
     AgentFailed,
     AgentRestarted,
     AgentStarted,
@@ -27,6 +28,7 @@ from covey.framework.events import (
 )
 from covey.observability import OtelSink, unpack
 from covey.observability.application_provider import ApplicationProvider
+from covey.observability.incidents import PER_SECOND
 from tests.observability.conftest import Recording
 
 
@@ -326,9 +328,40 @@ def test_a_dead_letter_shows_in_its_trace_and_makes_no_service(recording: Record
 
 
 def test_events_outside_a_trace_become_nothing(recording: Recording) -> None:
-    recording.sink.emit(AgentFailed("pricer/a", "n1", ValueError(), "m", 0))
     recording.sink.emit(AgentStarted("pricer/a", "n1"))
+    recording.sink.emit(AgentRestarted("pricer/a", "n1", "root", 1, 0.5))
+    recording.sink.emit(DeadLettered("pricer/a", "failed", "m"))
     assert recording.spans() == []
+
+
+def test_a_failure_that_nobody_traces_gets_a_trace_with_its_restart_and_escalation(
+    recording: Recording,
+) -> None:
+    failed = AgentFailed(
+        "pricer/a", "n1", ValueError("bad"), "shop.Order", 0, b"", "root/shop", "restart", "n1-7"
+    )
+    recording.sink.emit(failed)
+    recording.sink.emit(AgentRestarted("pricer/a", "n1", "root/shop", 1, 0.5))
+    recording.sink.emit(failed)
+    recording.sink.emit(AgentEscalated("root/shop", "n1", "pricer/a", ValueError("bad")))
+    first, second = recording.spans()[::2]
+    restart, escalation = recording.spans()[1::2]
+    assert first.attributes["covey.supervisor"] == "root/shop"
+    assert first.attributes["covey.supervisor.verdict"] == "restart"
+    assert first.attributes["messaging.message.id"] == "n1-7"
+    assert (restart.trace_id, restart.parent_id) == (first.trace_id, first.span_id)
+    assert (escalation.trace_id, escalation.parent_id) == (second.trace_id, second.span_id)
+    assert first.trace_id != second.trace_id
+    assert (escalation.name, escalation.service, escalation.status) == ("escalate", "shop", "error")
+
+
+def test_a_crash_storm_makes_no_more_traces_than_a_hundred_a_second(
+    record: Callable[..., Recording],
+) -> None:
+    recording = record(clock=FixedClock())
+    for number in range(PER_SECOND + 50):
+        recording.sink.emit(AgentFailed(f"pricer/{number}", "n1", ValueError(), "m", 0))
+    assert len(recording.spans()) == PER_SECOND
 
 
 class RaisingProcessor(SpanProcessor):
