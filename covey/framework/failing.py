@@ -55,7 +55,8 @@ class Failing:
         cell.last_error = error
         cell.ending = None
         life.cancel_timers(cell)
-        life.cancel_tasks(cell, death_of(cell, error))
+        if cell.tasks:
+            life.cancel_tasks(cell, death_of(cell, error))
         life.stop_children(cell, "its parent failed")
         name, context = self._note_message(cell, message, envelope)
         if retried:

@@ -37,7 +37,7 @@ class RemoteUnit(Unit):
     restart. One that is bound to a node waits until the node is there.
     """
 
-    __slots__ = ("_first_order", "_heard", "_is_wanted", "_order", "on_node", "restarts")
+    __slots__ = ("_first_order", "_ghost_on", "_heard", "_is_wanted", "_order", "on_node", "restarts")
 
     parent: RunningSupervisor
     spec: Child
@@ -52,6 +52,8 @@ class RemoteUnit(Unit):
         """With which its life on that node began."""
         self._heard = 0
         """Number of the last report from there."""
+        self._ghost_on = ""
+        """A node that was lost with the child: where it comes back, it was only cut off, and so was the child."""
         self._is_wanted = False
         """Whether it waits for a node to start on."""
 
@@ -109,15 +111,16 @@ class RemoteUnit(Unit):
 
     def _give(self, what: str, cause: str = "") -> None:
         self._order += 1
-        self._send(
-            ChildOrder(
-                what=what,
-                supervisor=self.parent.path,
-                number=self._order,
-                child=travelling(self.spec),
-                cause=cause,
-                restarts=self.restarts,
-            )
+        self._send(self._order_to(what, cause))
+
+    def _order_to(self, what: str, cause: str) -> ChildOrder:
+        return ChildOrder(
+            what=what,
+            supervisor=self.parent.path,
+            number=self._order,
+            child=travelling(self.spec),
+            cause=cause,
+            restarts=self.restarts,
         )
 
     def _send(self, order: ChildOrder) -> None:
@@ -187,10 +190,14 @@ class RemoteUnit(Unit):
 
     def nodes_changed(self) -> None:
         """A node came or went."""
+        if self._ghost_on and self._ghost_on != self.on_node and self._is_live(self._ghost_on):
+            node, ghost_on, self._ghost_on = self.parent.node, self._ghost_on, ""
+            node.outbound.request(ghost_on, self._order_to("end", "it was moved"), ORDER_WITHIN_S)
         if self._is_wanted and self.state == "starting":
             self.begin("")
         elif self.on_node and not self._is_live(self.on_node):
             lost, self.on_node = self.on_node, ""
+            self._ghost_on = lost
             self.last_error = f"its node {lost} was lost"
             if self.state in ("starting", "running"):
                 logger.warning("%s was lost with node %s and starts anew", self.id, lost)
