@@ -161,6 +161,11 @@ class Dispatcher:
             )
 
     @property
+    def closed(self) -> bool:
+        """Whether it was closed: what is called from now on is not done any more."""
+        return self._closed
+
+    @property
     def here(self) -> bool:
         """Whether the caller runs in this dispatcher's thread."""
         return threading.get_ident() == self.ident

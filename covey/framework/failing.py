@@ -39,7 +39,7 @@ class Failing:
     def fail(self, cell: Cell, error: BaseException, message: Any, envelope: Envelope | None) -> None:
         """A handler, hook or constructor raised: a report, `on_failure`, and the supervisor decides."""
         life, stopping = self._node.life, cell.state == STOPPING
-        actor, supervisor = cell.actor, cell.supervisor
+        actor, supervisor, born = cell.actor, cell.supervisor, cell.restarts
         verdict: Verdict = "stop" if supervisor is None else supervisor.verdict(cell, error)
         if verdict == "resume" and cell.state == RUNNING:
             self._resume(cell, error, message, envelope)
@@ -78,6 +78,8 @@ class Failing:
         def decided(hook_error: BaseException | None) -> None:
             if hook_error is not None:
                 report_hook(cell, "on_stop" if all_end else "on_failure", hook_error)
+            if cell.state != FAILED or cell.restarts != born:
+                return  # it was restarted with its group, or ended, while its hook ran
             if supervisor is None or (stopping and not supervisor.replaces(cell)):
                 life.finish(cell, f"failed: {type(error).__name__}: {error}")
                 return

@@ -64,7 +64,7 @@ class Life:
 
         `cause` says why, where it is not its own failure.
         """
-        if cell.state != FAILED:
+        if cell.state != FAILED or (cell.supervisor is not None and not cell.supervisor.awaits(cell)):
             return
         if cell.children and self._node.now() < cell.failed_at + CHILDREN_S:
             # Their addresses have to be free for the new instance to start them again.
@@ -123,12 +123,13 @@ class Life:
         if cell.actor_class.on_start is pykka.Actor.on_start:
             self._up(cell, announce)
         else:
-            run_hook(cell, cell.actor.on_start, (), partial(self._on_start_ended, cell, announce))
+            ended = partial(self._on_start_ended, cell, cell.restarts, announce)
+            run_hook(cell, cell.actor.on_start, (), ended)
 
     def _on_start_ended(
-        self, cell: Cell, announce: Callable[[Cell], None], error: BaseException | None
+        self, cell: Cell, born: int, announce: Callable[[Cell], None], error: BaseException | None
     ) -> None:
-        if cell.state != STARTING:
+        if cell.state != STARTING or cell.restarts != born:  # a hook that was cut off may end late
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 logger.error("%s: on_start raised after it was stopped", cell.address, exc_info=error)
         elif error is not None:
@@ -158,19 +159,21 @@ class Life:
             if cell.state == STOPPED:
                 self.answer_stops(cell)
             return
-        actor = cell.actor if cell.state in (RUNNING, STARTING) else None
+        actor, born = cell.actor if cell.state in (RUNNING, STARTING) else None, cell.restarts
         if cell.state != FAILED:
             cell.last_error = None  # what it failed with earlier is not why it ends
         cell.state = STOPPING
         self.cancel_timers(cell)
 
         def stopped(error: BaseException | None) -> None:
+            if cell.state != STOPPING or cell.restarts != born:
+                return  # it was killed meanwhile, and another instance may stand here
             if error is not None:
                 report_hook(cell, "on_stop", error)
             supervisor = cell.supervisor
             if then is not None:
                 then(cell)
-            elif cell.state == STOPPING and supervisor is not None and supervisor.replaces(cell):
+            elif supervisor is not None and supervisor.replaces(cell):
                 self._step_down(cell, supervisor, reason)
             else:
                 self.finish(cell, reason)
@@ -204,7 +207,7 @@ class Life:
         """Let a supervised agent's instance stop as `stop` does, and keep address and mail."""
         supervisor = cell.supervisor
         assert supervisor is not None
-        if cell.state in (PASSIVE, FAILED):
+        if cell.state in (PASSIVE, NEW, FAILED):
             supervisor.child_down(cell, None, "restart")
         else:
             self.stop(cell, reason)  # its supervisor says that it is replaced
@@ -257,7 +260,7 @@ class Life:
         """
         supervisor = cell.supervisor
         assert supervisor is not None
-        if cell.state in (PASSIVE, FAILED, STOPPED):
+        if cell.state in (PASSIVE, NEW, FAILED, STOPPED):
             if cell.state != STOPPED:
                 supervisor.child_down(cell, None, "restart")
             return

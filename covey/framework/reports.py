@@ -82,7 +82,7 @@ class Reports(Link):
                 time(),
                 envelope.context[:16].hex(),
                 envelope.message_id,
-                int(reason in HANDLED),
+                envelope.attempt + (reason in HANDLED),
             ),
             envelope.context,
         )

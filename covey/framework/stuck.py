@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.cell import Cell
 from covey.framework.envelope import TICK, Envelope
 from covey.framework.errors import AgentStuckError
 from covey.framework.events import AgentSlow
+from covey.framework.reply import Reply
 from covey.framework.state import RUNNING, STARTING
 
 if TYPE_CHECKING:
@@ -158,15 +160,25 @@ def _be_stuck(watch: HandlerWatch) -> None:
     if cell.executor is not node.dispatcher:
         if cell.state in (RUNNING, STARTING):
             new = node.fencing.supersede(cell)
-            new.post(node.failing.fail, new, error, message, envelope)
+            new.post(node.failing.fail, new, error, message, _taken_from(envelope, error))
         return  # one that stops has its shutdown time
     handling = watch.handling
     if handling is None or handling.task is None:
         return
     if cell.state in (RUNNING, STARTING):
         node.fencing.detach(cell, handling)
-        node.failing.fail(cell, error, message, envelope)
+        node.failing.fail(cell, error, message, _taken_from(envelope, error))
         if cell.state == RUNNING:  # it is to go on
             cell.resume()
     else:
         handling.task.cancel()  # a hook, whose end the agent's end waits for
+
+
+def _taken_from(envelope: Envelope | None, error: AgentStuckError) -> Envelope | None:
+    """The mail of a handler that is given up: its own copy answers nobody, also where another one retries."""
+    if envelope is None or envelope.reply is None:
+        return envelope
+    taken = copy(envelope)
+    envelope.reply = Reply()
+    envelope.reply.fail(error)
+    return taken

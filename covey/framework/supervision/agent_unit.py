@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.dead_letters import clip_text
-from covey.framework.state import NEW, PASSIVE, STOPPED
+from covey.framework.state import FAILED, NEW, PASSIVE, STOPPED
 from covey.framework.supervision.unit import Superior, Unit
 from covey.framework.supervision.verdict import Verdict, verdict_of
 
@@ -138,11 +138,11 @@ class AgentUnit(Unit):
 
     def _set_alarm(self, too_late: Callable[[Cell, str], object]) -> None:
         """Kill what has not stopped in its time."""
-        node, cell, shutdown_s = self.parent.node, self.cell, self.spec.shutdown_s
-        assert cell is not None
+        node, shutdown_s = self.parent.node, self.spec.shutdown_s
 
         def ring() -> None:
-            self._alarm = None
+            self._alarm, cell = None, self.cell  # which may be another one by then
+            assert cell is not None
             logger.error("%s did not stop within %g s and is killed", self.id, shutdown_s)
             too_late(cell, f"it did not stop within {shutdown_s:g} s")
 
@@ -178,6 +178,9 @@ class AgentUnit(Unit):
             and self.parent.phase == "running"
         )
 
+    def awaits(self, cell: Cell) -> bool:
+        return cell is self.cell and self.state == "starting"
+
     def preserves_state(self, cell: Cell) -> bool:  # noqa: ARG002 - it has one
         return self.spec.preserve_state
 
@@ -188,7 +191,7 @@ class AgentUnit(Unit):
             self.parent.node.dispatcher.call(self._up, cell)
 
     def child_down(self, cell: Cell, error: BaseException | None, verdict: Verdict) -> None:
-        born = -1 if cell.state == PASSIVE else cell.restarts
+        born = -1 if cell.state in (PASSIVE, NEW) else cell.restarts
         if self.parent.is_performing and self.parent.node.dispatcher.here:
             self._down(cell, error, verdict, born)
         else:  # it may be within a turn of the cell, which must end before the next instance begins
@@ -211,13 +214,18 @@ class AgentUnit(Unit):
             self.parent.child_up(self)
 
     def _down(self, cell: Cell, error: BaseException | None, verdict: Verdict, born: int) -> None:
-        if cell is not self.cell or (0 <= born <= self._seen):
+        if cell is not self.cell:
+            return
+        if error is not None:
+            self.last_error = _short(error)
+        # One that has failed, and was to start, may have to go down with its group instead.
+        goes_down = self.state == "halting" and cell.state == FAILED and cell.restarts == born
+        if 0 <= born <= self._seen and not goes_down:
             return
         if born >= 0:
             self._seen = born
-        self._clear_alarm()
-        if error is not None:
-            self.last_error = _short(error)
+        if self.state != "ending":  # its end is still to come
+            self._clear_alarm()
         if self.parent.retired:
             reason = "stopped" if error is None else f"failed: {error!r}"
             self._in_executor(self.parent.node.life.finish, cell, reason)

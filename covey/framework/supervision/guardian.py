@@ -28,6 +28,10 @@ class Guardian(Protocol):
         """Whether the cell, whose instance stops, is kept for another instance."""
         ...
 
+    def awaits(self, cell: Cell) -> bool:
+        """Whether the cell is still to have another instance: a restart may have waited, and be void now."""
+        ...
+
     def preserves_state(self, cell: Cell) -> bool:
         """Whether its next instance takes over what the last one had."""
         ...

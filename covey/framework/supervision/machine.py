@@ -164,8 +164,10 @@ class SupervisorMachine(Generic[C]):
 
     def add(self, child: C) -> None:
         """One more child, the last; it starts once it is its turn."""
+        if child.state == "ended" and child.restart == "temporary":
+            return  # it was ended before it was added
         self.children.append(child)
-        if self.phase == "running":
+        if self.phase == "running" and child.state == "waiting":
             self._rising.append(child)
             self._go_on()
 
@@ -202,7 +204,7 @@ class SupervisorMachine(Generic[C]):
         if child.state == "ended":
             return
         child.state = "ended"
-        if child.is_dynamic and child.restart == "temporary":
+        if child.is_dynamic and child.restart == "temporary" and child in self.children:
             self.children.remove(child)
         self._free(child)
 

@@ -43,6 +43,9 @@ class PlacedGuardian:
     def replaces(self, cell: Cell) -> bool:  # noqa: ARG002 - none is
         return False  # its next message activates it
 
+    def awaits(self, cell: Cell) -> bool:  # noqa: ARG002 - all are
+        return True
+
     def preserves_state(self, cell: Cell) -> bool:
         return cell.actor_class.preserve_state
 

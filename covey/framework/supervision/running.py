@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,6 @@ class RunningSupervisor(Unit):
         "_agenda",
         "_by_id",
         "_machine",
-        "_on_stopped",
         "_restart_cause",
         "_stop_reason",
         "node",
@@ -97,7 +96,6 @@ class RunningSupervisor(Unit):
         self._stop_reason = "stopped"
         self._restart_cause = ""
         """Why all children start anew, until they have."""
-        self._on_stopped: Callable[[], object] | None = None
         units = [self.unit_of(child) for child in spec.children]
         self._machine: SupervisorMachine[Unit] = SupervisorMachine(spec, units, self._note)
         self._by_id = {unit.id: unit for unit in units}
@@ -124,6 +122,10 @@ class RunningSupervisor(Unit):
     def construct(self) -> None:
         for unit in self.agents():
             unit.construct()
+
+    def renew(self) -> None:
+        for unit in self.leaves():
+            unit.renew()
 
     def agents(self) -> Iterator[AgentUnit]:
         """The agents of this node below it, in the order in which they start."""
@@ -183,9 +185,8 @@ class RunningSupervisor(Unit):
             self._machine.stop()
             self._agenda.perform()
 
-    def stop(self, reason: str, then: Callable[[], object] | None = None) -> None:
-        """End a supervisor that is nobody's child; then call the function."""
-        self._on_stopped = then
+    def stop(self, reason: str) -> None:
+        """End a supervisor that is nobody's child, or was never started."""
         self.end(reason)
 
     def nodes_changed(self) -> None:
@@ -272,8 +273,9 @@ class RunningSupervisor(Unit):
         """Forget a child that has ended; False where it has not."""
         if unit.state != "ended":
             return False
-        self._machine.delete(unit)
-        self.unclaim(unit)
+        if self.find(unit.id) is unit:
+            self._machine.delete(unit)
+            self.unclaim(unit)
         return True
 
     # -- what the machine decides ------------------------------------------------------------------
@@ -333,9 +335,6 @@ class RunningSupervisor(Unit):
             self.parent.child_ended(self)
         else:
             self.answer_ended()
-        then, self._on_stopped = self._on_stopped, None
-        if then is not None:
-            then()
 
     def _escalate(self) -> None:
         failure = self._machine.failure

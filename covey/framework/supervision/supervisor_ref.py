@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -156,8 +157,7 @@ class SupervisorRef:
             unit.waiting_replies = [*(unit.waiting_replies or ()), reply]
             self._running.terminate(unit)
 
-        self._running.node.dispatcher.call(terminate)
-        return reply
+        return self._call(terminate, reply)
 
     def delete_child(self, child_id: str) -> Reply[None]:
         """Forget a child that has ended; the reply fails with `ConfigurationError` while it has not."""
@@ -173,8 +173,7 @@ class SupervisorRef:
                     ConfigurationError(f"{child_id} is {unit.state}: terminate_child it before delete_child")
                 )
 
-        self._running.node.dispatcher.call(delete)
-        return reply
+        return self._call(delete, reply)
 
     def resize(self, size: int) -> Reply[None]:
         """Let a pool have that many children: new ones start, the last ones end and are forgotten.
@@ -196,10 +195,21 @@ class SupervisorRef:
         if running.parent is not None:
             return SupervisorRef(running.parent).terminate_child(running.id)
         reply: Reply[None] = Reply(running.path, message_type="stop")
-        running.node.dispatcher.call(running.stop, "its supervisor was stopped", lambda: reply.resolve(None))
-        return reply
+
+        def stop() -> None:
+            running.waiting_replies = [*(running.waiting_replies or ()), reply]
+            running.stop("its supervisor was stopped")
+
+        return self._call(stop, reply)
 
     # -- parts -------------------------------------------------------------------------------------
+
+    def _call(self, change: Callable[[], None], reply: Reply[None]) -> Reply[None]:
+        dispatcher = self._running.node.dispatcher
+        dispatcher.call(change)
+        if dispatcher.closed:
+            reply.resolve(None)  # the node has stopped, and with it all that it supervised
+        return reply
 
     def _remove(self, ids: list[str]) -> Reply[None]:
         if not ids:

@@ -1,0 +1,131 @@
+"""Asks all nodes of a swarm for their trees, and waits for the answers up to a time."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from covey.framework.cluster.membership import SAID_GOODBYE
+from covey.framework.error_text import encodable, error_text
+from covey.framework.errors import AskTimeoutError, CoveyError
+from covey.framework.events import NodeJoined, NodeLeft
+from covey.framework.messages.message import message
+from covey.framework.reply import Reply
+from covey.framework.supervision.snapshot import MOST_CHILDREN, tree_of
+from covey.framework.supervision.tree import NodeTree, fill_in
+
+if TYPE_CHECKING:
+    from covey.framework.address import Address
+    from covey.framework.cluster.inbound_ask import InboundAsk
+    from covey.framework.node import Node
+
+__all__ = ["SURVEY_S", "Survey", "TreeRequest", "serve_tree"]
+
+SURVEY_S = 2.0
+
+
+@message
+class TreeRequest:
+    """Asks a node for its tree."""
+
+    most_children: int
+    """Of one parent."""
+
+
+def serve_tree(
+    node: Node, request: TreeRequest, _target: Address, _sender: Address, port: InboundAsk
+) -> None:
+    """Answer another node's request, from a thread: the agents of a large node go on meanwhile."""
+
+    def answer() -> None:
+        try:
+            port.resolve(tree_of(node, request.most_children))
+        except Exception as error:
+            port.fail(error)
+            raise
+
+    threading.Thread(target=answer, name=f"covey-{node.name}-tree", daemon=True).start()
+
+
+class Survey:
+    """One look at all nodes; on the loop thread, but for `__init__`.
+
+    It asks the nodes that this one sees, and those that they see and that are heard of in time. `trees`
+    resolves with all of them by name, when all have answered or the time is up: who has not answered has a
+    `problem` then. One that says goodbye meanwhile is left out.
+    """
+
+    def __init__(
+        self, node: Node, most_children: int = MOST_CHILDREN, timeout_s: float = SURVEY_S
+    ) -> None:
+        self._node = node
+        self._request = TreeRequest(most_children=min(most_children, 1 << 31))
+        self._timeout_s = timeout_s
+        self._due = node.now() + timeout_s
+        self._found: dict[str, NodeTree | None] = {}
+        """By node; None while it is waited for, and once it has said goodbye (then it is in `_left`)."""
+        self._left: set[str] = set()
+        self._asked: set[str] = set()
+        self.trees: Reply[tuple[NodeTree, ...]] = Reply(
+            f"the nodes of {node.swarm}", message_type="survey", now=node.now
+        )
+        self._note(tree_of(node, most_children))
+        node.dispatcher.call(self._begin)
+
+    def _begin(self) -> None:
+        node = self._node
+        end_listening = node.on_event(self._changed, NodeJoined, NodeLeft)
+        timer = node.dispatcher.call_at(self._due, self._time_is_up)
+        self.trees.add_done_callback(end_listening)
+        self.trees.add_done_callback(lambda: node.dispatcher.call(timer.cancel))
+        self._ask_all()
+
+    def _ask_all(self) -> None:
+        """Ask those that are seen by now; done when nobody is waited for."""
+        members = [peer.name for peer in self._node.presence.members]
+        for name in members:
+            self._found.setdefault(name, None)
+            if name not in self._asked and self._found[name] is None:
+                self._ask(name)
+        if all(tree is not None or name in self._left for name, tree in self._found.items()):
+            self._finish()
+
+    def _ask(self, name: str) -> None:
+        self._asked.add(name)
+        reply = self._node.outbound.request(name, self._request, max(0.0, self._due - self._node.now()))
+        reply.add_done_callback(lambda: self._node.dispatcher.call(self._answered, name, reply))
+
+    def _answered(self, name: str, reply: Reply[Any]) -> None:
+        error = reply.error()
+        if error is None:
+            self._note(reply.get())
+        elif self._found[name] is None and not isinstance(error, AskTimeoutError):
+            self._found[name] = NodeTree(node=name, problem=_why(error))
+        if not self.trees.done():
+            self._ask_all()
+
+    def _note(self, tree: NodeTree) -> None:
+        self._found[tree.node] = tree
+        for peer in tree.peers:
+            self._found.setdefault(peer, None)
+
+    def _changed(self, event: NodeJoined | NodeLeft) -> None:
+        if isinstance(event, NodeLeft) and event.reason == SAID_GOODBYE:
+            self._left.add(event.node)
+        elif isinstance(event, NodeJoined):
+            self._left.discard(event.node)
+        self._node.dispatcher.call(self._ask_all)
+
+    def _time_is_up(self) -> None:
+        for name, tree in self._found.items():
+            if tree is None and name not in self._left:
+                self._found[name] = NodeTree(node=name, problem=f"no answer within {self._timeout_s:g} s")
+        self._finish()
+
+    def _finish(self) -> None:
+        answers = [tree for tree in self._found.values() if tree is not None and tree.node not in self._left]
+        self.trees.resolve(fill_in(answers))
+
+
+def _why(error: BaseException) -> str:
+    return encodable(str(error) if isinstance(error, CoveyError) else error_text(error))
