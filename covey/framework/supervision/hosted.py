@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from covey.framework.address import Address
 from covey.framework.cluster.failures import pack_failure
-from covey.framework.errors import CoveyError, NoHostError
+from covey.framework.errors import AddressInUseError, CoveyError, NoHostError
 from covey.framework.supervision.agent_unit import AgentUnit
 from covey.framework.supervision.machine import Phase
 from covey.framework.supervision.orders import (
@@ -82,6 +82,7 @@ class _Away:
             address=unit.id,
             number=self._reports,
             order=unit.order,
+            epoch=unit.epoch,
             restarts=unit.restarts + (0 if cell is None else cell.restarts),
             **more,
         )
@@ -105,11 +106,12 @@ class _Away:
 class HostedUnit(AgentUnit):
     """An agent of this node that is a child of a supervisor on another one."""
 
-    __slots__ = ("_verdicts", "has_verdict", "order", "restarts", "supervisor_node")
+    __slots__ = ("_verdicts", "epoch", "has_verdict", "order", "restarts", "supervisor_node")
 
     def __init__(self, node: Node, cls: Any, order: ChildOrder, supervisor_node: str) -> None:
         super().__init__(_Away(node, order.supervisor, supervisor_node), arrived(order.child, cls))
         self.supervisor_node = supervisor_node
+        self.epoch = order.epoch
         self.order = order.number
         """Of the last order that was taken."""
         self.restarts = order.restarts
@@ -142,6 +144,8 @@ class HostedChildren:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._units: dict[str, HostedUnit] = {}
+        self._next: dict[str, Callable[[], object]] = {}
+        """What is to be done once the child at an address has ended."""
 
     @property
     def units(self) -> tuple[HostedUnit, ...]:
@@ -162,7 +166,16 @@ class HostedChildren:
         """Do what a supervisor says of a child."""
         address = f"{order.child.kind}/{order.child.key}"
         unit = self._units.get(address)
-        if unit is not None and unit.supervisor_node == supervisor_node and order.number <= unit.order:
+        if unit is not None and unit.supervisor_node != supervisor_node:
+            refused(AddressInUseError(address, f"a supervisor on node {unit.supervisor_node} has it"))
+            return
+        if unit is not None and unit.epoch != order.epoch:
+            # Of the same node before it, or its supervisor, was started anew: that child ends first.
+            self._next[address] = lambda: self.take(order, supervisor_node, taken, refused)
+            unit.state = "ending"
+            unit.end(f"its supervisor on node {supervisor_node} starts anew")
+            return
+        if unit is not None and order.number <= unit.order:
             taken(Taken())
             return
         try:
@@ -191,6 +204,9 @@ class HostedChildren:
         """A child has ended."""
         if self._units.get(unit.id) is unit:
             del self._units[unit.id]
+            following = self._next.pop(unit.id, None)
+            if following is not None:
+                self._node.dispatcher.call(following)
 
     def node_left(self, name: str) -> None:
         """Children whose supervisor's node is lost stop: nobody would restart them."""
@@ -216,5 +232,10 @@ class HostedChildren:
 
     def _ended(self, order: ChildOrder, address: str) -> ChildReport:
         return ChildReport(
-            what="ended", supervisor=order.supervisor, address=address, number=1 << 62, order=order.number
+            what="ended",
+            supervisor=order.supervisor,
+            address=address,
+            number=1 << 62,
+            order=order.number,
+            epoch=order.epoch,
         )

@@ -58,6 +58,8 @@ class ChildOrder:
     """Its path."""
     number: int
     """Grows with each order of this supervisor about this child: an older one, or the same again, is void."""
+    epoch: int
+    """Of the supervisor's view of the child: a restarted supervisor counts anew."""
     child: TravellingChild
     cause: str = ""
     restarts: int = 0
@@ -76,6 +78,8 @@ class ChildReport:
     """Grows with each report about this child since its first order there."""
     order: int
     """Number of the last order that was taken."""
+    epoch: int
+    """Of that order."""
     verdict: str = ""
     """Empty where the child's spec names none for the error."""
     failure: bytes = b""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from covey.framework.address import Address
 from covey.framework.cluster.failures import unpack_failure
 from covey.framework.dead_letters import clip_text
-from covey.framework.errors import AgentDeadError, AskTimeoutError, RemoteError
+from covey.framework.errors import AddressInUseError, AgentDeadError, AskTimeoutError, RemoteError
 from covey.framework.supervision.agent_unit import ERROR_CHARS
 from covey.framework.supervision.child import ANY_NODE
 from covey.framework.supervision.orders import ChildOrder, ChildReport, travelling
@@ -37,7 +38,16 @@ class RemoteUnit(Unit):
     restart. One that is bound to a node waits until the node is there.
     """
 
-    __slots__ = ("_first_order", "_ghost_on", "_heard", "_is_wanted", "_order", "on_node", "restarts")
+    __slots__ = (
+        "_epoch",
+        "_first_order",
+        "_ghost_on",
+        "_heard",
+        "_is_wanted",
+        "_order",
+        "on_node",
+        "restarts",
+    )
 
     parent: RunningSupervisor
     spec: Child
@@ -47,18 +57,26 @@ class RemoteUnit(Unit):
         self.on_node = ""
         """Where it lives; empty while it waits for a node."""
         self.restarts = 0
+        self._epoch = secrets.randbits(62)
         self._order = 0
         self._first_order = 0
         """With which its life on that node began."""
         self._heard = 0
         """Number of the last report from there."""
         self._ghost_on = ""
-        """A node that was lost with the child: where it comes back, it was only cut off, and so was the child."""
+        """A node that was lost with the child: if it comes back, it was cut off, and the child is alive."""
         self._is_wanted = False
         """Whether it waits for a node to start on."""
 
     def construct(self) -> None:
-        """Nothing: its instance is made over there."""
+        """Take its address; its instance is made over there."""
+        node = self.parent.node
+        known = node.remote_children.setdefault(self.id, self)
+        elsewhere = node.presence.registered_on(self.spec.address)
+        if known is not self or elsewhere is not None:
+            raise AddressInUseError(
+                self.id, f"it is supervised already, on node {elsewhere or known.on_node or node.name}"
+            )
 
     # -- what the supervisor does ------------------------------------------------------------------
 
@@ -79,7 +97,7 @@ class RemoteUnit(Unit):
         if destination != self.on_node:
             self.on_node, self._heard = destination, 0
             self._first_order = self._order + 1
-        node.remote_children[self.id] = self
+        node.remote_children.setdefault(self.id, self)
         self._give("start", cause)
 
     def halt(self) -> None:
@@ -118,6 +136,7 @@ class RemoteUnit(Unit):
             what=what,
             supervisor=self.parent.path,
             number=self._order,
+            epoch=self._epoch,
             child=travelling(self.spec),
             cause=cause,
             restarts=self.restarts,
@@ -158,7 +177,7 @@ class RemoteUnit(Unit):
 
     def heard(self, report: ChildReport) -> None:
         """A report of the node where the child lives."""
-        if report.number <= self._heard or report.order < self._first_order:
+        if report.epoch != self._epoch or report.number <= self._heard or report.order < self._first_order:
             return  # told twice, or of an earlier life
         self._heard = report.number
         self.restarts = report.restarts
@@ -184,7 +203,9 @@ class RemoteUnit(Unit):
 
     def _ended(self) -> None:
         self.on_node = ""
-        self.parent.node.remote_children.pop(self.id, None)
+        children = self.parent.node.remote_children
+        if children.get(self.id) is self:
+            del children[self.id]
         self.parent.child_ended(self)
         self.parent.node.leaving.agent_ended()
 

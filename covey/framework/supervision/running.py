@@ -120,7 +120,7 @@ class RunningSupervisor(Unit):
                 yield unit
 
     def construct(self) -> None:
-        for unit in self.agents():
+        for unit in self.leaves():
             unit.construct()
 
     def renew(self) -> None:
@@ -139,6 +139,16 @@ class RunningSupervisor(Unit):
     @property
     def phase(self) -> Phase:
         return self._machine.phase
+
+    @property
+    def has_restarted(self) -> bool:
+        """Whether it has restarted a child since its start; from any thread, like the next."""
+        return self._machine.has_restarted
+
+    @property
+    def recent_restarts(self) -> int:
+        """How many restarts count towards its intensity now."""
+        return self._machine.recent_restarts(self.node.now())
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -334,6 +344,8 @@ class RunningSupervisor(Unit):
         if self.parent is not None:
             self.parent.child_ended(self)
         else:
+            if self in self.node.supervisors:
+                self.node.supervisors.remove(self)
             self.answer_ended()
 
     def _escalate(self) -> None:

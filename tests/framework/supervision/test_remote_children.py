@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from covey import (
+    AddressInUseError,
     Agent,
     AgentDeadError,
     AgentRef,
@@ -338,3 +339,24 @@ def test_a_kind_that_the_node_does_not_host_is_a_failed_start(cluster: Cluster) 
     with pytest.raises(SwarmFailedError, match="no live node hosts the agent kind 'unknown'"):
         cluster.a.wait(5)
     cluster.a._running.failure = None  # it was looked at
+
+
+def test_an_address_is_supervised_once_in_the_swarm(cluster: Cluster) -> None:
+    cluster.supervise(Child(Worker, "x", node="b"))
+    with pytest.raises(AddressInUseError, match="supervised already, on node b"):
+        cluster.a.supervise(Supervisor([Child(Worker, "x", node="c")], name="second"))
+    with pytest.raises(AddressInUseError, match="supervised already, on node b"):
+        cluster.c.supervise(Supervisor([Child(Worker, "x", node="b")], name="third"))
+    assert cluster.ask("x").node == "b"
+
+
+def test_a_supervisor_that_is_stopped_ends_its_remote_children_and_frees_their_addresses(
+    cluster: Cluster,
+) -> None:
+    top = cluster.supervise(Child(Worker, "x", node="b"))
+    stopped = top.stop()
+    cluster.clock.advance(1.0)
+    assert stopped.done()
+    assert (cluster.b.agents(), cluster.a.supervisors()) == ((), ())
+    cluster.supervise(Child(Worker, "x", node="c"), name="anew")
+    assert cluster.ask("x").node == "c"
