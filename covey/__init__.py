@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from covey.framework import MessageTypeError as MessageTypeError
     from covey.framework import NodeJoined as NodeJoined
     from covey.framework import NodeLeft as NodeLeft
+    from covey.framework import NodeTree as NodeTree
     from covey.framework import NoHostError as NoHostError
     from covey.framework import NotSerializableError as NotSerializableError
     from covey.framework import PayloadTooLargeError as PayloadTooLargeError
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from covey.framework import SwarmFailedError as SwarmFailedError
     from covey.framework import Terminated as Terminated
     from covey.framework import TransportError as TransportError
+    from covey.framework import TreeLine as TreeLine
     from covey.framework import UndecodableError as UndecodableError
     from covey.framework import UnhandledMessageError as UnhandledMessageError
     from covey.framework import every as every
@@ -103,6 +105,7 @@ __all__ = [
     "NoHostError",
     "NodeJoined",
     "NodeLeft",
+    "NodeTree",
     "NotSerializableError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
@@ -118,6 +121,7 @@ __all__ = [
     "SwarmFailedError",
     "Terminated",
     "TransportError",
+    "TreeLine",
     "UndecodableError",
     "UnhandledMessageError",
     "every",

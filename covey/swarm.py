@@ -23,8 +23,12 @@ from covey.framework.hosting import check_hosts
 from covey.framework.local_node import adopt
 from covey.framework.node import Node
 from covey.framework.ref import AgentRef
+from covey.framework.reply import Reply
+from covey.framework.supervision.snapshot import MOST_CHILDREN, tree_of
 from covey.framework.supervision.supervisor import Supervisor
 from covey.framework.supervision.supervisor_ref import SupervisorRef
+from covey.framework.supervision.survey import SURVEY_S, Survey
+from covey.framework.supervision.tree import NodeTree
 from covey.swarm_options import SwarmOptions
 
 if TYPE_CHECKING:
@@ -307,6 +311,19 @@ class Swarm:
         kind = kind_or_cls if kind_or_cls is None or isinstance(kind_or_cls, str) else kind_or_cls.kind
         cells = self._running.directory.cells
         return tuple(info_of(cell) for cell in cells if kind is None or cell.address.kind == kind)
+
+    def tree(self, most_children: int = MOST_CHILDREN) -> NodeTree:
+        """This node's supervisors with what is below them, and its other agents, at this moment.
+
+        Of one parent at most `most_children` are in it, those in trouble first; the rest is counted.
+        """
+        return tree_of(self._running, most_children)
+
+    def trees(
+        self, timeout: float = SURVEY_S, most_children: int = MOST_CHILDREN
+    ) -> Reply[tuple[NodeTree, ...]]:
+        """As `tree`, of all nodes by name; one that has not answered within `timeout` has a `problem`."""
+        return Survey(self._running, most_children, timeout).trees
 
     def wait_for_nodes(self, count: int, timeout: float = 10.0) -> bool:
         """Block until the swarm has at least `count` nodes; False when the time passed first."""

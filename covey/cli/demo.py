@@ -32,6 +32,14 @@ def demo() -> None:
     "--no-repair", is_flag=True, help="Repair nothing: must end with faults unrepaired and status 1."
 )
 @click.option(
+    "--crash-agents",
+    metavar="[N]",
+    type=int,
+    is_flag=False,
+    flag_value=10,
+    help="Make N agents crash, 0 to 50; without N, 10.  [default: 1, or 0 with --no-faults]",
+)
+@click.option(
     "--report",
     metavar="PATH",
     type=click.Path(path_type=Path),
@@ -47,6 +55,7 @@ def aiops(
     nats: str | None,
     no_faults: bool,
     no_repair: bool,
+    crash_agents: int | None,
     report: Path | None,
 ) -> None:
     """A self-healing swarm: agents watch real processes, notice what breaks, repair it, and prove it.
@@ -64,6 +73,7 @@ def aiops(
         nats=nats,
         faults=not no_faults,
         repair=not no_repair,
+        crash_agents=crash_agents,
         report=report,
     )
     absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]

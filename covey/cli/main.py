@@ -27,6 +27,7 @@ class Subcommand(NamedTuple):
 SUBCOMMANDS = {
     "demo": Subcommand("covey.cli.demo", "Run an example swarm: `covey demo aiops`."),
     "node": Subcommand("covey.cli.node", "Run a node that hosts agents."),
+    "ps": Subcommand("covey.cli.ps", "Show the supervision trees of a running swarm."),
     "trace": Subcommand("covey.cli.trace", "List the latest traces, or draw one as a waterfall."),
     "proto": Subcommand("covey.cli.proto", "Export the .proto of a module's messages."),
 }

@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from covey.framework.supervision.supervisor import Supervisor as Supervisor
     from covey.framework.supervision.supervisor_ref import ChildInfo as ChildInfo
     from covey.framework.supervision.supervisor_ref import SupervisorRef as SupervisorRef
+    from covey.framework.supervision.tree import NodeTree as NodeTree
+    from covey.framework.supervision.tree import TreeLine as TreeLine
     from covey.framework.terminated import Terminated as Terminated
 
 _HOME = {
@@ -92,7 +94,9 @@ _HOME = {
     "Reply": "covey.framework.reply",
     "Backoff": "covey.framework.supervision.restart",
     "Child": "covey.framework.supervision.child",
+    "NodeTree": "covey.framework.supervision.tree",
     "Supervisor": "covey.framework.supervision.supervisor",
+    "TreeLine": "covey.framework.supervision.tree",
 }
 """Where each name lives; all others of `__all__` are errors."""
 
@@ -128,6 +132,7 @@ __all__ = [
     "NoHostError",
     "NodeJoined",
     "NodeLeft",
+    "NodeTree",
     "NotSerializableError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
@@ -142,6 +147,7 @@ __all__ = [
     "SwarmFailedError",
     "Terminated",
     "TransportError",
+    "TreeLine",
     "UndecodableError",
     "UnhandledMessageError",
     "every",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from covey.framework.error_text import REPORT_CHARS, error_text
 from covey.framework.errors import AgentDeadError
 from covey.framework.state import FAILED
 
@@ -30,7 +31,7 @@ def report_of(cell: Cell, error: BaseException, verdict: Verdict) -> str:
         else _DECIDED[verdict]
     )
     return (
-        f"{cell.address} failed on node {cell.node.name}: {type(error).__name__}: {error} "
+        f"{cell.address} failed on node {cell.node.name}: {error_text(error, REPORT_CHARS)} "
         f"(message: {cell.last_message or 'none'}; supervisor: {_supervisor(cell)}; restarts so far: "
         f"{cell.restarts}; waiting: {len(cell.mail or ())}); {advice}"
     )
@@ -40,7 +41,7 @@ def death_of(cell: Cell, error: BaseException) -> AgentDeadError:
     """The error for those who talk to an agent that failed for good."""
     dead = AgentDeadError(
         str(cell.address),
-        f"it failed with {type(error).__name__}: {error} "
+        f"it failed with {error_text(error, REPORT_CHARS)} "
         f"(message: {cell.last_message or 'none'}; supervisor: {_supervisor(cell)}; failures: "
         f"{cell.failures}; restarts: {cell.restarts}); its traceback is in the log of node {cell.node.name}, "
         + _advice(cell),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from covey.framework.dead_letters import clip_text
 
-__all__ = ["ERROR_CHARS", "error_text", "encodable"]
+__all__ = ["ERROR_CHARS", "REPORT_CHARS", "encodable", "error_text"]
 
 ERROR_CHARS = 200
+REPORT_CHARS = 2_000
+"""Of the text of an error in a report."""
 
 
 def error_text(error: BaseException, limit: int = ERROR_CHARS) -> str:

@@ -12,6 +12,7 @@ import pykka
 
 from covey.framework.death import death_of, report_of
 from covey.framework.envelope import TICK
+from covey.framework.error_text import REPORT_CHARS, error_text
 from covey.framework.events import NO_CONTEXT, AgentFailed
 from covey.framework.hooks import beyond_the_runtime, report_hook, run_hook
 from covey.framework.linking import end_links
@@ -64,12 +65,12 @@ class Failing:
             envelope.attempt += 1
             cell.put_back(envelope)
         elif name and envelope is not None and envelope.reply is None:
-            self._node.dead_letter(cell.address, envelope, "failed", repr(error))
+            self._node.dead_letter(cell.address, envelope, "failed", error_text(error, REPORT_CHARS))
         cell.failed_context = context
         _report(cell, error, verdict)
         self._tell(cell, error, name, context, verdict, envelope)
         if cell.links is not None:
-            end_links(cell, f"it failed: {type(error).__name__}: {error}", has_failed=True)
+            end_links(cell, f"it failed: {error_text(error, REPORT_CHARS)}", has_failed=True)
 
         all_end = ends_all(cell, error)
         if cell.supervisor is None:
@@ -81,7 +82,7 @@ class Failing:
             if cell.state != FAILED or cell.restarts != born:
                 return  # it was restarted with its group, or ended, while its hook ran
             if supervisor is None or (stopping and not supervisor.replaces(cell)):
-                life.finish(cell, f"failed: {type(error).__name__}: {error}")
+                life.finish(cell, f"failed: {error_text(error, REPORT_CHARS)}")
                 return
             life.answer_stops(cell)
             supervisor.child_down(cell, error, verdict)
@@ -101,7 +102,7 @@ class Failing:
         cell.failures += 1
         name, context = self._note_message(cell, message, envelope)
         if name and envelope is not None and envelope.reply is None:
-            self._node.dead_letter(cell.address, envelope, "failed", repr(error))
+            self._node.dead_letter(cell.address, envelope, "failed", error_text(error, REPORT_CHARS))
         _report(cell, error, "resume")
         self._tell(cell, error, name, context, "resume", envelope)
 

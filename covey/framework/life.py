@@ -85,7 +85,8 @@ class Life:
                 self._node.started(cell)
                 return
             down_s = self._node.now() - cell.failed_at
-            logger.info(
+            self._node.dispatcher.call(  # writing it down would keep the mail waiting: after the next turn
+                logger.info,
                 "%s restarted by %s after %.1f ms (restart %d%s)",
                 cell.address,
                 supervisor,
@@ -117,6 +118,7 @@ class Life:
                 if state is not None and cell.actor is not None:
                     cell.call_hook(cell.actor.restore_state, (state,))
             except BaseException as error:  # noqa: BLE001 - a constructor may raise anything
+                cell.actor = None  # so that a state which could not be restored is not handed on again
                 self._node.failing.fail(cell, error, None, None)
                 return
         assert cell.actor is not None

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.address import Address, check_key, check_kind
@@ -39,6 +40,7 @@ from covey.framework.supervision.hosted import HostedChildren
 from covey.framework.supervision.orders import ChildOrder, ChildReport, Taken
 from covey.framework.supervision.running import RunningSupervisor
 from covey.framework.supervision.supervisor import Supervisor
+from covey.framework.supervision.survey import TreeRequest, serve_tree
 from covey.framework.watchdog import HOLD_S, Watchdog
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ class Node(Reports):
         self.publishing = Publishing(self)
         self.inbound.serve(ChildReport, self._serve_report)
         self.inbound.serve(ChildOrder, self._serve_order)
+        self.inbound.serve(TreeRequest, partial(serve_tree, self))
         self.hosted = HostedChildren(self)
         self.remote_children: dict[str, RemoteUnit] = {}
         """Children of this node's supervisors that live on other nodes, by id."""
@@ -353,7 +356,7 @@ class Node(Reports):
         """A node is gone: fail what waits for it."""
         self.outbound.node_left(name, why)
         self.inbound.node_left(name)
-        self.hosted.node_left(name)
+        self.dispatcher.call(self.hosted.node_left, name)
         self._tell_supervisors()
 
     def placement_changed(self) -> None:
@@ -374,12 +377,13 @@ class Node(Reports):
     ) -> None:
         unit = self.remote_children.get(report.address)
         if unit is not None and unit.on_node == port.asker:
-            self.take_report(report)
+            self.dispatcher.call(self.take_report, report)
         port.resolve(Taken())
 
     def _serve_order(self, order: ChildOrder, target: Address, sender: Address, port: InboundAsk) -> None:
         self.hosted.serve(order, target, sender, port)
 
     def _tell_supervisors(self) -> None:
+        # Not within the task that read of it: what they start or stop may be tasks that step at once.
         for supervisor in tuple(self.supervisors):
-            supervisor.nodes_changed()
+            self.dispatcher.call(supervisor.nodes_changed)

@@ -26,6 +26,7 @@ from covey.framework.address import (
 from covey.framework.errors import ConfigurationError
 
 __all__ = [
+    "ANY_BEACON",
     "MAX_TOPIC_BYTES",
     "Subject",
     "agent_subject",
@@ -39,6 +40,8 @@ __all__ = [
 MAX_TOPIC_BYTES = 512
 
 _ROOT = "covey"
+ANY_BEACON = f"{_ROOT}.*.beacon"
+"""What to subscribe to for the beacons of every swarm."""
 _WILDCARDS = ("*", ">")
 
 

@@ -107,6 +107,8 @@ def test_version_is_the_packages() -> None:
         (["--nats", "http://x"], "error: --nats 'http://x' does not start with nats://"),
         (["--report", "/no/such/folder/r.json"], "error: --report /no/such/folder/r.json cannot be written"),
         (["--nodes", "many"], "'many' is not a valid integer"),
+        (["--crash-agents", "51"], "error: --crash-agents 51 is out of range"),
+        (["--crash-agents", "--nodes", "99"], "error: --nodes 99 is out of range"),
     ],
 )
 def test_a_wrong_option_of_the_demo_is_one_clear_error(arguments: list[str], words: str) -> None:

@@ -21,6 +21,7 @@ class MembershipMachine(RuleBasedStateMachine):
         self.alive = {"self"}
         self.heard_at: dict[str, float] = {}
         self.incarnations: dict[str, int] = {}
+        self.hosting: set[tuple[str, int, frozenset[str]]] = set()
 
     def apply(self, change: Change) -> None:
         for name, reason in change.left:
@@ -30,8 +31,12 @@ class MembershipMachine(RuleBasedStateMachine):
         for name in change.joined:
             assert name not in self.alive
             self.alive.add(name)
-        if change.joined or change.left:
+        hosting = {
+            (peer.name, peer.incarnation, peer.hosts) for peer in self.membership.members if peer.hosts
+        }
+        if hosting != self.hosting:  # who only looks on moves no agents
             assert change.altered
+        self.hosting = hosting
 
     @rule(name=NAMES, hosts=st.frozensets(st.sampled_from(["x", "y"])))
     def beacon(self, name: str, hosts: frozenset[str]) -> None:
@@ -103,6 +108,14 @@ def test_registered_addresses_tell_their_node_and_go_with_it() -> None:
     assert membership.registered() == {"warden/gate": "a"}
     membership.expire(GONE_AFTER_S + 0.1)
     assert membership.registered() == {}
+
+
+def test_a_node_that_hosts_nothing_comes_and_goes_without_moving_anything() -> None:
+    membership = Membership(NodeInfo("self", 1))
+    joined = membership.heard(NodeInfo("client", 1), 0.0)
+    assert (joined.joined, joined.altered) == (("client",), False)
+    left = membership.goodbye("client", 1)
+    assert ([name for name, _ in left.left], left.altered) == (["client"], False)
 
 
 def test_the_number_of_agents_alone_does_not_move_anything() -> None:

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 from covey.framework.cluster.placement import Member, Placement
 
-__all__ = ["BEACON_S", "GONE_AFTER_S", "Change", "Membership", "NodeInfo"]
+__all__ = ["BEACON_S", "GONE_AFTER_S", "SAID_GOODBYE", "Change", "Membership", "NodeInfo"]
 
 BEACON_S = 0.25
 GONE_AFTER_S = 2.0
 """Eight beacons: a node that is merely busy (a full garbage collection, a long import) is not gone."""
+
+SAID_GOODBYE = "it said goodbye"
+"""Why a node left that was told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Membership:
         self._members[peer.name] = peer
         self._seen[peer.name] = now
         if known is None:
-            return Change(joined=(peer.name,), altered=True)
+            return Change(joined=(peer.name,), altered=_matters(peer))
         if known.incarnation != peer.incarnation:
             return Change(joined=(peer.name,), left=((peer.name, "it restarted"),), altered=True)
         return Change(altered=_placement_differs(known, peer))
@@ -74,7 +77,7 @@ class Membership:
         known = self._members.get(name)
         if known is None or name == self._own.name or known.incarnation != incarnation:
             return Change()
-        return self._remove([(name, "it said goodbye")])
+        return self._remove([(name, SAID_GOODBYE)])
 
     def expire(self, now: float) -> Change:
         """Remove those that were silent for `GONE_AFTER_S`."""
@@ -91,10 +94,10 @@ class Membership:
             self._seen[name] = now
 
     def _remove(self, gone: list[tuple[str, str]]) -> Change:
+        removed = [self._members.pop(name) for name, _ in gone if name in self._members]
         for name, _ in gone:
-            self._members.pop(name, None)
             self._seen.pop(name, None)
-        return Change(left=tuple(gone), altered=bool(gone))
+        return Change(left=tuple(gone), altered=any(map(_matters, removed)))
 
     @property
     def members(self) -> tuple[NodeInfo, ...]:
@@ -117,6 +120,11 @@ class Membership:
     def registered(self) -> dict[str, str]:
         """Which node each registered (supervised) address lives on."""
         return {address: peer.name for peer in self._members.values() for address in peer.registered}
+
+
+def _matters(peer: NodeInfo) -> bool:
+    """Whether agents live, or may be placed, on a node: who only looks on moves nobody."""
+    return bool(peer.hosts or peer.registered)
 
 
 def _placement_differs(one: NodeInfo, other: NodeInfo) -> bool:

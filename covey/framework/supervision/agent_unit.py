@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from covey.framework.dead_letters import clip_text
+from covey.framework.error_text import error_text
 from covey.framework.state import FAILED, NEW, PASSIVE, STOPPED
 from covey.framework.supervision.unit import Superior, Unit
 from covey.framework.supervision.verdict import Verdict, verdict_of
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["AgentUnit"]
 
 logger = logging.getLogger("covey.supervisor")
-
-ERROR_CHARS = 200
 
 
 class AgentUnit(Unit):
@@ -46,8 +44,8 @@ class AgentUnit(Unit):
         self._spawn(construct_here=True)
         self.parent.node.dispatcher.call(self._made)
 
-    def renew(self) -> None:
-        self._is_made = False
+    def renew(self, *, is_made: bool) -> None:
+        self._is_made = is_made
 
     def _made(self) -> None:
         self._is_made = True
@@ -68,6 +66,7 @@ class AgentUnit(Unit):
         if cell is None or cell.state == STOPPED:
             try:
                 self._spawn(construct_here=False)
+                node.presence.register([self.id])  # its end has freed the address
             except Exception as error:  # noqa: BLE001 - the address may be taken by now: a failed start
                 self._failed_to_start(error)
                 return
@@ -126,8 +125,8 @@ class AgentUnit(Unit):
         self.cell = cell
 
     def _failed_to_start(self, error: Exception) -> None:
-        logger.error("%s of supervisor %s could not start: %s", self.id, self.parent.path, error)
-        self.last_error = _short(error)
+        logger.error("%s of supervisor %s could not start: %s", self.id, self.parent.path, error_text(error))
+        self.last_error = error_text(error)
         self.parent.child_down(self, error, "restart")
 
     def _in_executor(self, function: Callable[..., object], cell: Cell, *args: Any) -> None:
@@ -217,7 +216,7 @@ class AgentUnit(Unit):
         if cell is not self.cell:
             return
         if error is not None:
-            self.last_error = _short(error)
+            self.last_error = error_text(error)
         # One that has failed, and was to start, may have to go down with its group instead.
         goes_down = self.state == "halting" and cell.state == FAILED and cell.restarts == born
         if 0 <= born <= self._seen and not goes_down:
@@ -227,7 +226,7 @@ class AgentUnit(Unit):
         if self.state != "ending":  # its end is still to come
             self._clear_alarm()
         if self.parent.retired:
-            reason = "stopped" if error is None else f"failed: {error!r}"
+            reason = "stopped" if error is None else f"failed: {error_text(error)}"
             self._in_executor(self.parent.node.life.finish, cell, reason)
             return
         self.parent.child_down(self, error, verdict)
@@ -250,6 +249,6 @@ class AgentUnit(Unit):
     def addresses(self) -> list[str]:
         return [self.id]
 
-
-def _short(error: BaseException) -> str:
-    return clip_text(f"{type(error).__name__}: {error}", ERROR_CHARS)
+    def registered(self) -> None:
+        if self.state == "ended":
+            self.parent.node.release(self.spec.address)

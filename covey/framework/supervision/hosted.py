@@ -154,7 +154,8 @@ class HostedChildren:
 
     def serve(self, order: ChildOrder, _target: Address, _sender: Address, port: InboundAsk) -> None:
         """An order of another node."""
-        self.take(order, port.asker, port.resolve, port.fail)
+        # Not within the task that read it: what it starts may be a task that takes its first step at once.
+        self._node.dispatcher.call(self.take, order, port.asker, port.resolve, port.fail)
 
     def take(
         self,

@@ -11,7 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from covey.framework.supervision.restart import Limits, RestartType, Streak, decide_restart, wants_restart
+from covey.framework.supervision.restart import (
+    Limits,
+    RestartType,
+    Streak,
+    decide_restart,
+    recent_restarts,
+    wants_restart,
+)
 from covey.framework.supervision.verdict import Verdict
 
 __all__ = ["Action", "ChildRecord", "ChildState", "Failure", "MachineSpec", "Phase", "SupervisorMachine"]
@@ -128,6 +135,15 @@ class SupervisorMachine(Generic[C]):
         self._waits = False
         self._token = 0
         self._announced = False
+
+    @property
+    def has_restarted(self) -> bool:
+        """Whether it has restarted anything since its start."""
+        return bool(self._history)
+
+    def recent_restarts(self, now: float) -> int:
+        """How many restarts count towards its intensity."""
+        return recent_restarts(self._history, now, self._spec.period_s)
 
     # -- what its owner wants ----------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from covey.framework.cell import Cell
+from covey.framework.error_text import encodable, error_text
 from covey.framework.events import AgentEscalated
 from covey.framework.supervision.restart import Backoff, Streak, decide_restart
 from covey.framework.supervision.verdict import Verdict
@@ -35,7 +36,13 @@ class PlacedGuardian:
         self._node = node
         self._past: WeakKeyDictionary[Cell, tuple[tuple[float, ...], Streak]] = WeakKeyDictionary()
         """Restarts within the period, and in a row, of those that failed of late."""
+        self._errors: WeakKeyDictionary[Cell, str] = WeakKeyDictionary()
+        """What they failed with last."""
         self.backoff: Backoff | None = Backoff()
+
+    def last_error_of(self, cell: Cell) -> str:
+        """What an agent failed with last, empty if it never did; from any thread."""
+        return self._errors.get(cell, "")
 
     def verdict(self, cell: Cell, error: BaseException) -> Verdict:  # noqa: ARG002 - one rule for all
         return "restart"
@@ -57,6 +64,8 @@ class PlacedGuardian:
 
     def _decide(self, cell: Cell, error: BaseException | None) -> None:
         node = self._node
+        if error is not None:
+            self._errors[cell] = encodable(error_text(error))
         history, streak = self._past.get(cell, ((), Streak()))
         decided = None
         if not node.stopping:
@@ -64,7 +73,7 @@ class PlacedGuardian:
             if decided is None:
                 self._give_up(cell, error)
         if decided is None:
-            cell.post(node.life.finish, cell, f"failed: {error!r}")
+            cell.post(node.life.finish, cell, f"failed: {'' if error is None else error_text(error)}")
             return
         self._past[cell] = (decided.history, decided.streak)
         node.later(decided.wait_s, lambda: cell.post(node.life.restart, cell, self.path))
@@ -86,3 +95,6 @@ class PlacedGuardian:
         past = self._past.pop(old, None)
         if past is not None:
             self._past[new] = past
+        error = self._errors.pop(old, None)
+        if error is not None:
+            self._errors[new] = error

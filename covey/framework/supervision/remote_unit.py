@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from covey.framework.address import Address
 from covey.framework.cluster.failures import unpack_failure
 from covey.framework.dead_letters import clip_text
+from covey.framework.error_text import ERROR_CHARS, error_text
 from covey.framework.errors import AddressInUseError, AgentDeadError, AskTimeoutError, RemoteError
-from covey.framework.supervision.agent_unit import ERROR_CHARS
 from covey.framework.supervision.child import ANY_NODE
 from covey.framework.supervision.orders import ChildOrder, ChildReport, travelling
 from covey.framework.supervision.unit import Unit
@@ -71,9 +71,10 @@ class RemoteUnit(Unit):
     def construct(self) -> None:
         """Take its address; its instance is made over there."""
         node = self.parent.node
-        known = node.remote_children.setdefault(self.id, self)
         elsewhere = node.presence.registered_on(self.spec.address)
-        if known is not self or elsewhere is not None:
+        known = node.remote_children.setdefault(self.id, self)
+        # It may have begun already, and be registered by its own node.
+        if known is not self or (elsewhere is not None and elsewhere != self.on_node):
             raise AddressInUseError(
                 self.id, f"it is supervised already, on node {elsewhere or known.on_node or node.name}"
             )
@@ -166,7 +167,7 @@ class RemoteUnit(Unit):
 
     def _refused(self, error: BaseException) -> None:
         """The node cannot have the child."""
-        self.last_error = clip_text(f"{type(error).__name__}: {error}", ERROR_CHARS)
+        self.last_error = error_text(error)
         logger.error("%s of %s cannot live on node %s: %s", self.id, self.parent.path, self.on_node, error)
         if self.state == "ending":
             self._ended()
@@ -188,7 +189,11 @@ class RemoteUnit(Unit):
         else:
             error = unpack_failure(report.failure) if report.failure else None
             if error is not None:
-                self.last_error = self._error_text(error)
+                self.last_error = (
+                    clip_text(str(error), ERROR_CHARS)
+                    if isinstance(error, RemoteError)
+                    else error_text(error)
+                )
             self.parent.child_down(self, error, self._verdict(report, error))
 
     def _verdict(self, report: ChildReport, error: BaseException | None) -> Verdict:
@@ -196,10 +201,6 @@ class RemoteUnit(Unit):
             return check_verdict(report.verdict, f"the report of {self.on_node} about {self.id}")
         verdict: Verdict = "restart" if error is None else self.parent.decide(self, error)
         return "restart" if verdict == "resume" else verdict  # it is too late to go on
-
-    def _error_text(self, error: BaseException) -> str:
-        text = str(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {error}"
-        return clip_text(text, ERROR_CHARS)
 
     def _ended(self) -> None:
         self.on_node = ""

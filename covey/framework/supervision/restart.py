@@ -19,6 +19,7 @@ __all__ = [
     "add_restart",
     "decide_restart",
     "delay_s",
+    "recent_restarts",
     "wants_restart",
 ]
 
@@ -122,6 +123,11 @@ def add_restart(
     if len(history) - first >= intensity:
         return None
     return history[first:] + (now,)  # noqa: RUF005 - (*x, now) copies a second time
+
+
+def recent_restarts(history: tuple[float, ...], now: float, period_s: float) -> int:
+    """How many restarts of a history count towards the intensity at `now`."""
+    return sum(now - at < period_s for at in history)
 
 
 def delay_s(backoff: Backoff | None, in_a_row: int, random_share: float | None = None) -> float:

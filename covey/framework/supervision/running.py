@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from covey.framework.dispatcher import BUDGET_S
+from covey.framework.error_text import REPORT_CHARS, error_text
 from covey.framework.errors import SwarmFailedError
 from covey.framework.events import AgentEscalated
 from covey.framework.supervision.agent_unit import AgentUnit
@@ -123,9 +124,9 @@ class RunningSupervisor(Unit):
         for unit in self.leaves():
             unit.construct()
 
-    def renew(self) -> None:
+    def renew(self, *, is_made: bool) -> None:
         for unit in self.leaves():
-            unit.renew()
+            unit.renew(is_made=is_made)
 
     def agents(self) -> Iterator[AgentUnit]:
         """The agents of this node below it, in the order in which they start."""
@@ -216,6 +217,10 @@ class RunningSupervisor(Unit):
     def addresses(self) -> list[str]:
         return [address for unit in self.units for address in unit.addresses()]
 
+    def registered(self) -> None:
+        for unit in self.leaves():
+            unit.registered()
+
     # -- what happened to a child ------------------------------------------------------------------
 
     def child_up(self, unit: Unit) -> None:
@@ -262,14 +267,18 @@ class RunningSupervisor(Unit):
     def add(self, unit: Unit) -> None:
         """A child that was constructed; it starts once it is its turn."""
         self._machine.add(unit)
-        if self._machine.phase in ("stopping", "stopped"):
-            self._machine.terminate(unit)
+        self._end_if_stopping(unit)
         self._agenda.perform()
 
     def revive(self, unit: Unit) -> None:
         """Start a child again that has ended."""
         self._machine.revive(unit)
+        self._end_if_stopping(unit)
         self._agenda.perform()
+
+    def _end_if_stopping(self, unit: Unit) -> None:
+        if self._machine.phase in ("stopping", "stopped"):
+            self._machine.terminate(unit)
 
     def terminate(self, unit: Unit) -> None:
         """End a child; `answer_ended` follows."""
@@ -352,7 +361,7 @@ class RunningSupervisor(Unit):
         failure = self._machine.failure
         assert failure is not None
         child, error = failure.child.id, failure.error
-        what = f"{type(error).__name__}: {error}"
+        what = error_text(error, REPORT_CHARS)
         why = {
             "intensity": f"more than {self.spec.intensity} restarts within {self.spec.period_s:g} s",
             "verdict": "the verdict on its error is to escalate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_BYTES", "MOST_CHILDREN", "tree_of"]
 
-MOST_CHILDREN = 50
+MOST_CHILDREN = 20
 MOST_BYTES = 512 * 1024
 LABEL_CHARS = 600
 
@@ -38,15 +39,14 @@ class Group(NamedTuple):
 def tree_of(node: Node, most_children: int = MOST_CHILDREN) -> NodeTree:
     """The node's tree, small enough for one message; see `excerpt` for what is left out.
 
-    Time is in proportion to the number of agents: 0.2 s for a million, in which the loop has its turns if
-    this is another thread.
+    Time is in proportion to the number of agents; called in another thread, the loop has its turns meanwhile.
     """
     cells = node.directory.cells
     bounds = Bounds(max(0, most_children), min(MOST_BYTES, node.max_payload_bytes // 2))
     lines, left_out, troubled = excerpt(_roots(node, cells), _Source(node), bounds)
     return NodeTree(
         node=node.name,
-        pid=node.pid,
+        pid=os.getpid(),
         agents=len(cells),
         handled=node.handled,
         dead_letters=len(node.dead_letters),
@@ -88,18 +88,20 @@ class _Source:
         return () if cell is None or not cell.children else tuple(cell.children)
 
     def rank(self, item: Group | Unit | Cell) -> int:
+        if isinstance(item, AgentUnit):  # the first: there may be a million
+            cell = item.cell
+            is_well = item.state == "running" and not item.last_error and (cell is None or not cell.restarts)
+            return WELL if is_well else TROUBLED
         if isinstance(item, Group):
             return STRUCTURE
         if isinstance(item, RunningSupervisor):
             is_well = _state_of(item) == "running" and not item.last_error and not item.has_restarted
             return STRUCTURE if is_well else TROUBLED
-        if isinstance(item, Unit):
-            if item.state != "running" or item.last_error:
-                return TROUBLED
-            cell = item.cell if isinstance(item, AgentUnit) else None
-            restarts = item.restarts if isinstance(item, RemoteUnit) else 0
-            return TROUBLED if restarts or (cell is not None and cell.restarts) else WELL
-        return WELL if item.state in (RUNNING, PASSIVE) and not item.restarts else TROUBLED
+        if isinstance(item, RemoteUnit):
+            is_well = item.state == "running" and not item.last_error and not item.restarts
+        else:
+            is_well = item.state in (RUNNING, PASSIVE) and not item.restarts
+        return WELL if is_well else TROUBLED
 
     def line(self, item: Group | Unit | Cell) -> TreeLine:
         if isinstance(item, Group):
@@ -147,7 +149,8 @@ class _Source:
             line.restarts += unit.restarts
         elif isinstance(unit, RemoteUnit):
             line.node = "" if unit.on_node == self._node.name else unit.on_node
-            line.waits_for = "" if unit.on_node else str(unit.spec.node)
+            is_wanted = unit.state == "starting" and not unit.on_node
+            line.waits_for = str(unit.spec.node) if is_wanted else ""
             line.restarts = unit.restarts
         return line
 

@@ -136,12 +136,25 @@ class SupervisorRef:
                 child_id, f"the child is {unit.state}: terminate_child it first, and wait for that"
             )
         running = self._running
-        unit.renew()
-        running.node.dispatcher.call(running.revive, unit)
+        revived: list[Unit] = []
+
+        def revive() -> None:
+            # A restart of its group may have been faster, or somebody who deletes it.
+            if unit.state == "ended" and running.find(child_id) is unit:
+                revived.append(unit)
+                unit.renew(is_made=False)
+                running.revive(unit)
+
+        def give_up() -> None:
+            if revived:
+                running.terminate(unit)
+                unit.renew(is_made=True)
+
+        running.node.dispatcher.call(revive)
         try:
             self._construct(unit)
         except BaseException:
-            running.node.dispatcher.call(running.terminate, unit)
+            running.node.dispatcher.call(give_up)
             raise
         return self._ref_of(unit)
 
@@ -253,6 +266,7 @@ class SupervisorRef:
                 self._running.node.dispatcher.call(unit.stop, "a sibling could not be constructed")
             raise
         presence.register(unit.addresses())
+        self._running.node.dispatcher.call(unit.registered)
 
     def _ref_of(self, unit: Unit) -> AgentRef | SupervisorRef:
         if isinstance(unit, RunningSupervisor):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["SURVEY_S", "Survey", "TreeRequest", "serve_tree"]
 
 SURVEY_S = 2.0
+OVERDUE_S = 1.0
+"""After which a survey whose node has stopped meanwhile fails."""
 
 
 @message
@@ -55,9 +57,7 @@ class Survey:
     `problem` then. One that says goodbye meanwhile is left out.
     """
 
-    def __init__(
-        self, node: Node, most_children: int = MOST_CHILDREN, timeout_s: float = SURVEY_S
-    ) -> None:
+    def __init__(self, node: Node, most_children: int = MOST_CHILDREN, timeout_s: float = SURVEY_S) -> None:
         self._node = node
         self._request = TreeRequest(most_children=min(most_children, 1 << 31))
         self._timeout_s = timeout_s
@@ -70,6 +70,7 @@ class Survey:
             f"the nodes of {node.swarm}", message_type="survey", now=node.now
         )
         self._note(tree_of(node, most_children))
+        node.expect(self.trees, self._due + OVERDUE_S)
         node.dispatcher.call(self._begin)
 
     def _begin(self) -> None:
@@ -82,6 +83,8 @@ class Survey:
 
     def _ask_all(self) -> None:
         """Ask those that are seen by now; done when nobody is waited for."""
+        if self.trees.done():
+            return
         members = [peer.name for peer in self._node.presence.members]
         for name in members:
             self._found.setdefault(name, None)
@@ -101,8 +104,7 @@ class Survey:
             self._note(reply.get())
         elif self._found[name] is None and not isinstance(error, AskTimeoutError):
             self._found[name] = NodeTree(node=name, problem=_why(error))
-        if not self.trees.done():
-            self._ask_all()
+        self._ask_all()
 
     def _note(self, tree: NodeTree) -> None:
         self._found[tree.node] = tree

@@ -85,9 +85,7 @@ def size_of(line: TreeLine) -> int:
 def fill_in(trees: Iterable[NodeTree]) -> tuple[NodeTree, ...]:
     """The trees by name, where children on other nodes have the figures that those nodes told of them."""
     known = tuple(sorted(trees, key=lambda tree: tree.node))
-    hosted = {
-        (tree.node, line.label): line for tree in known for line in tree.lines if line.what == "hosted"
-    }
+    hosted = {(tree.node, line.label): line for tree in known for line in tree.lines if line.what == "hosted"}
     return tuple(replace(tree, lines=[_filled(line, hosted) for line in tree.lines]) for tree in known)
 
 

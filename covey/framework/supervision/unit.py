@@ -65,8 +65,8 @@ class Unit(ChildRecord):
         """Make its first instances, in the calling thread; raises what their constructors do."""
         raise NotImplementedError
 
-    def renew(self) -> None:
-        """It has ended, and will be constructed again by whoever supervises."""
+    def renew(self, *, is_made: bool) -> None:
+        """It has ended; whether it is its supervisor's to construct it when it starts again, or a user's."""
 
     def begin(self, cause: str) -> None:
         """Bring an instance up; `cause` says why, empty for a first start."""
@@ -87,6 +87,9 @@ class Unit(ChildRecord):
     def addresses(self) -> list[str]:
         """The addresses that it occupies."""
         raise NotImplementedError
+
+    def registered(self) -> None:
+        """Its addresses were made known to all, which may have come after its end."""
 
     def nodes_changed(self) -> None:
         """A node of the swarm came or went."""
