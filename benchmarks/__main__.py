@@ -10,12 +10,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import agents, ask, environment, local, node_to_node
+from benchmarks import agents, ask, environment, local, node_to_node, supervision
 from benchmarks.harness import DEFAULT_PAIRS, BenchmarkError, Options, Row
 from benchmarks.peer import PEERS
 from benchmarks.table import print_rows
 
-BENCHMARKS = {"local": local, "ask": ask, "agents": agents, "node-to-node": node_to_node}
+BENCHMARKS = {
+    "local": local,
+    "ask": ask,
+    "agents": agents,
+    "node-to-node": node_to_node,
+    "supervision": supervision,
+}
 PLOTS = {"agents": agents.plot}
 
 

@@ -6,13 +6,14 @@ import gc
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import psutil
 
 from benchmarks.child import give_sample
 from benchmarks.local_swarm import local_swarm
 from benchmarks.statistics import quantile
-from covey import Agent, AgentRef, Swarm, handles, message
+from covey import Agent, AgentRef, handles, message
 
 HANDLED_WITHIN_S = 60.0
 RING = 1000
@@ -107,11 +108,11 @@ class Arrivals:
 def messaging(tracing: str, tells: int, hops: int, asks: int) -> None:
     """Measure tells until the last one was handled, hops, then asks one by one, on a warm node."""
     with local_swarm(tracing) as swarm:
-        tell(swarm, "warm-up", tells // 10)
-        tell_s = tell(swarm, "measured", tells)
-        hop(swarm, 0, 2, 1, hops // 10)
-        hops_s = hop(swarm, 2, 2, 1, hops)
-        ring_s = hop(swarm, 4, RING, IN_THE_RING, hops)
+        tell(swarm.spawn, "warm-up", tells // 10)
+        tell_s = tell(swarm.spawn, "measured", tells)
+        hop(swarm.spawn, 0, 2, 1, hops // 10)
+        hops_s = hop(swarm.spawn, 2, 2, 1, hops)
+        ring_s = hop(swarm.spawn, 4, RING, IN_THE_RING, hops)
         ref = swarm.spawn(Counter, "asked")
         _ask(ref, asks // 10)
         waits_s = _ask(ref, asks)
@@ -141,10 +142,10 @@ def actors(tracing: str, count: int) -> None:
         give_sample(kib_per_actor=grown_bytes / count / 1024, starts_per_s=count / start_s)
 
 
-def tell(swarm: Swarm, key: str, count: int) -> float:
+def tell(spawn: Callable[..., AgentRef], key: str, count: int) -> float:
     """Seconds for so many tells to one agent, until the last one was handled."""
     done = threading.Event()
-    ref = swarm.spawn(Counter, key, count, done)
+    ref = spawn(Counter, key, count, done)
     tick = Tick(number=1)
     started = time.perf_counter()
     for _ in range(count):
@@ -154,10 +155,10 @@ def tell(swarm: Swarm, key: str, count: int) -> float:
     return time.perf_counter() - started
 
 
-def hop(swarm: Swarm, first: int, agents: int, messages: int, count: int) -> float:
+def hop(spawn: Callable[..., AgentRef], first: int, agents: int, messages: int, count: int) -> float:
     """Seconds for `count` hops in all, shared by so many messages in a ring of so many agents."""
     arrivals = Arrivals(messages)
-    refs = [swarm.spawn(Runner, str(first + number), arrivals) for number in range(agents)]
+    refs = [spawn(Runner, str(first + number), arrivals) for number in range(agents)]
     for number, ref in enumerate(refs):
         ref.ask(Answer(number=first + (number + 1) % agents), timeout=5.0).get()
     step = agents // messages

@@ -25,10 +25,10 @@ def measure(tells: int, hops: int, asks: int) -> None:
     """Measure tells, hops and awaited asks in both swarms by turns."""
 
     def tell_us(swarm: Swarm, batch: int) -> float:
-        return tell(swarm, str(batch), tells) / tells * 1e6
+        return tell(swarm.spawn, str(batch), tells) / tells * 1e6
 
     def hop_us(swarm: Swarm, batch: int) -> float:
-        return hop(swarm, 2 * batch, 2, 1, hops) / hops * 1e6
+        return hop(swarm.spawn, 2 * batch, 2, 1, hops) / hops * 1e6
 
     def ask_us(swarm: Swarm, batch: int) -> float:
         swarm.spawn(PlainAnswerer, str(batch))

@@ -1,4 +1,7 @@
-"""One sample of Ray: `messaging TELLS HOPS ASKS`, `actors COUNT` or `ask COUNT`; each actor is a process."""
+"""One sample of Ray: `messaging TELLS HOPS ASKS`, `actors COUNT`, `ask COUNT` or `supervision CRASHES`.
+
+Each actor is a process.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +62,19 @@ class AnsweringWorker:
         return number
 
 
+class FragileWorker:
+    """Ends its process when it is told to."""
+
+    def crash(self) -> None:
+        os._exit(1)
+
+    def answer(self, number: int) -> int:
+        return number
+
+
 Worker: Any = ray.remote(num_cpus=0)(CountingWorker)
 AsyncWorker: Any = ray.remote(num_cpus=0)(AnsweringWorker)
+FragileOne: Any = ray.remote(num_cpus=0, max_restarts=-1)(FragileWorker)
 
 
 def messaging(tells: int, hops: int, asks: int) -> dict[str, float]:
@@ -101,6 +115,20 @@ def ask(count: int) -> dict[str, float]:
         figures[f"{name}_p50_us"] = ordered[count // 2] * 1e6
         figures[f"{name}_p99_us"] = ordered[count * 99 // 100] * 1e6
     return figures
+
+
+def supervision(crashes: int) -> dict[str, float]:
+    worker = FragileOne.remote()
+    _ask(worker.answer, 1)
+    # Only the question is tried again: a crash that were would end each new process as well.
+    answer = worker.answer.options(max_task_retries=-1)
+    waits_s = []
+    for _ in range(crashes):
+        started = time.perf_counter()
+        worker.crash.remote()
+        ray.get(answer.remote(7), timeout=WITHIN_S)
+        waits_s.append(time.perf_counter() - started)
+    return {"thread_p50_ms": sorted(waits_s)[crashes // 2] * 1e3}
 
 
 def _tell(worker: Any, count: int) -> float:
@@ -144,6 +172,8 @@ def _memory_bytes() -> int:
 def measure(kind: str, counts: list[int]) -> dict[str, float]:
     if kind == "messaging":
         return messaging(*counts)
+    if kind == "supervision":
+        return supervision(*counts)
     return actors(*counts) if kind == "actors" else ask(*counts)
 
 

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from covey.framework.errors import ConfigurationError
 
-__all__ = ["MAX_NODES", "MAX_PATIENTS", "MIN_SECONDS", "DemoOptions"]
+__all__ = ["MAX_CRASHES", "MAX_NODES", "MAX_PATIENTS", "MIN_SECONDS", "DemoOptions"]
 
 MAX_NODES = 16
 MAX_PATIENTS = 12
+MAX_CRASHES = 50
 MIN_SECONDS = 8.0
 """A shorter run has no time for one fault, its repair and the proof."""
 
@@ -39,9 +40,11 @@ class DemoOptions:
     nats: str | None = None
     """A NATS server of the user's own; None starts a private one."""
     faults: bool = True
-    """Whether faults (and one crash of an agent) are injected."""
+    """Whether faults (and one crash of an agent, unless `crash_agents` says how many) are injected."""
     repair: bool = True
     """Whether the swarm may repair what it finds."""
+    crash_agents: int | None = None
+    """How many agents are made to crash; None is one where there are faults, else none."""
     report: Path | None = None
     """Where the report goes as JSON."""
 
@@ -53,10 +56,20 @@ class DemoOptions:
             )
         _check_range("--nodes", self.nodes, MAX_NODES, "node processes")
         _check_range("--patients", self.patients, MAX_PATIENTS, "services")
+        if self.crash_agents is not None and not 0 <= self.crash_agents <= MAX_CRASHES:
+            raise ConfigurationError(
+                f"--crash-agents {self.crash_agents} is out of range: the demo injects 0 to {MAX_CRASHES} "
+                "crashes"
+            )
         if self.nats is not None:
             _check_nats_url(self.nats)
         if self.report is not None:
             _check_report_path(self.report)
+
+    @property
+    def crashes(self) -> int:
+        """How many agents are made to crash."""
+        return int(self.faults) if self.crash_agents is None else self.crash_agents
 
 
 def _check_range(option: str, value: int, most: int, what: str) -> None:

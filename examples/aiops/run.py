@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from covey import Child, CoveyError, Supervisor, Swarm
+from covey import Child, CoveyError, Swarm
 from covey.observability import run_folder, trace_directory
 from covey.transports import EmbeddedServer
 
@@ -20,13 +20,15 @@ from .interrupts import ignore_interrupts
 from .options import DemoOptions
 from .screen import board_events as events
 from .screen.display import View
+from .swarm.accounts import settle
 from .swarm.ask_probe import AskProbe
+from .swarm.crash_plan import PlannedCrash, plan_crashes
 from .swarm.desk import Desk
-from .swarm.detector import Detector
-from .swarm.messages import Crash, Watch
-from .swarm.monitor import HOST, HostMonitor, Monitor, series_key
+from .swarm.grown_tree import GrownTree
+from .swarm.messages import Crash
 from .swarm.node_process import READY_S, STOP_S, NodeProcess
-from .swarm.surroundings import DESK, FORECASTER, Surroundings
+from .swarm.surroundings import DESK, Surroundings
+from .swarm.tree import branches, root
 from .swarm.witness_process import WitnessProcess
 from .world.injector import Injector, plan
 from .world.journal import FaultInjected, Journal, JournalReader
@@ -34,11 +36,10 @@ from .world.ward_client import Ward, WardError
 
 __all__ = ["DemoRun"]
 
-CRASH_SHARE = 0.45
-"""When an agent's crash is injected, as a share of the run."""
 LOOP_S = 0.1
-WATCH_S = 1.0
 LEAVE_S = 0.5
+CUT_S = 2.0
+"""How long the agents may take to end, one after the other, when the run's time is up."""
 
 
 class DemoRun:
@@ -59,6 +60,7 @@ class DemoRun:
         self._started_at = time.time() - now()
         self._owned = ExitStack()
         self._nodes: list[NodeProcess] = []
+        self._crashes: list[PlannedCrash] = []
         self._has_torch = importlib.util.find_spec("torch") is not None
         self.traces = ""
         """Where the traces are, or empty."""
@@ -77,7 +79,12 @@ class DemoRun:
     ) -> None:
         ignore_interrupts()
         self._show(events.Phase("ending the run"))
-        self._owned.close()
+        try:
+            if error is None and self._view.is_read:
+                self._tree.cut(CUT_S)
+                settle(self._swarm, [node.name for node in self._nodes])
+        finally:
+            self._owned.close()
 
     # -- start -------------------------------------------------------------------------------------
 
@@ -98,13 +105,14 @@ class DemoRun:
         self._trace_folder = run_folder(trace_directory(), name)
         self._join(url, name)
         self._start_nodes(url, name, registry.path, journal_path)
+        self._grow_tree()
         self._journal = JournalReader(journal_path)
         owned.callback(self._read_journal)
         faults = []
         if options.faults:
             faults = plan(options.seed, options.seconds - self._now(), self._patients, self._patients[0])
         owned.enter_context(Injector(faults, registry, Journal(journal_path)))
-        self._swarm.spawn(AskProbe, "main", self._patients, self._show)
+        self._crashes = plan_crashes(options.seed, options.seconds, self._patients, options.crashes)
 
     def _start_server(self) -> str:
         server = EmbeddedServer()
@@ -124,7 +132,15 @@ class DemoRun:
         self._owned.callback(self._swarm.stop, LEAVE_S)
         self._swarm.start()
         desk = Child(Desk, DESK[1], (self._show, self._started_at, self._swarm.dead_letters))
-        self._swarm.supervise(Supervisor([desk], name="demo"))
+        self._tree = GrownTree(self._swarm, root(desk, crashes=self._options.crashes))
+
+    def _grow_tree(self) -> None:
+        """All that lives on the nodes, supervised from here."""
+        probe = Child(AskProbe, "main", (self._patients, self._show))
+        crashes = self._options.crashes
+        grown = branches(self._patients, probe, forecaster=self._has_torch, crashes=crashes)
+        self._owned.callback(self._tree.fell)  # before the nodes end: their agents need not move any more
+        self._tree.grow(grown, READY_S)
 
     def _start_nodes(self, url: str, name: str, registry: Path, journal: Path) -> None:
         self._owned.callback(self._end_nodes)
@@ -170,26 +186,13 @@ class DemoRun:
         """
         calm = "nothing is broken in this run: the swarm watches healthy services"
         self._show(events.Phase("the swarm is up; faults are on their way" if self._options.faults else calm))
-        next_watch = 0.0
-        crash_at = CRASH_SHARE * self._options.seconds if self._options.faults else float("inf")
         while self._now() < self._options.seconds and self._view.is_read:
-            if self._now() >= next_watch:
-                next_watch = self._now() + WATCH_S
-                self._keep_watched()
-            if self._now() >= crash_at:
-                crash_at = float("inf")
-                self._swarm.agent(Detector, series_key(self._patients[-1], "folder_mb")).tell(Crash())
+            while self._crashes and self._now() >= self._crashes[0].at_s:
+                crash = self._crashes.pop(0)
+                self._swarm.agent(crash.kind, crash.key).tell(Crash())
             self._read_journal()
             self._check_processes()
             self._swarm.wait(LOOP_S)
-
-    def _keep_watched(self) -> None:
-        """Address every monitor: one that died with its node is activated on another by this."""
-        for patient in self._patients:
-            self._swarm.agent(Monitor, patient).tell(Watch())
-        self._swarm.agent(HostMonitor, HOST).tell(Watch())
-        if any(node.has_torch for node in self._nodes):
-            self._swarm.agent(*FORECASTER).tell(Watch())
 
     def _read_journal(self) -> None:
         for entry in self._journal.read():

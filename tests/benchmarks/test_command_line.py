@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ask, local, peer
+from benchmarks import ask, local, peer, supervision
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.child import run_child, serving
 from benchmarks.harness import Options
@@ -39,6 +39,9 @@ class TestPeers:
                 ("ask_pykka", "50"),
                 ("agents_pykka", "live", "10", "200"),
                 ("agents_pykka", "stop", "20"),
+                ("supervision_pykka", "crash", "20"),
+                ("supervision_pykka", "storm", "20", "2"),
+                ("supervision_pykka", "group", "20"),
             )
         ]
         given = {key for sample in samples for key, value in sample.items() if value > 0}
@@ -50,6 +53,9 @@ class TestPeers:
             "us_10",
             "stop_s",
             "stop_us",
+            *supervision.BY_THREAD,
+            "restarts_per_s",
+            "group_us",
         }
 
     def test_a_peer_that_was_not_asked_for_takes_no_part(self) -> None:

@@ -44,8 +44,17 @@ def recorded(*, repair: bool = True, faults: bool = True, torch: bool = True) ->
         for number, fault in enumerate(FAULTS, 1):
             timed += _fault(number, *fault, repair=repair, torch=torch)
         timed += [
-            (15.0, events.AgentCrashed("detector/mail.latency", "node-2", "ValueError: injected", 15.0)),
-            (15.1, events.AgentRestarted("detector/mail.latency", "node-2", 0.0118, 15.012)),
+            (
+                15.0,
+                events.AgentCrashed("detector/mail.latency", "node-2", "ValueError: x", 15.0, "demo/mail"),
+            ),
+            (15.1, events.AgentRestarted("detector/mail.latency", "node-2", 0.0118, 15.012, "demo/mail")),
+            (
+                15.1,
+                events.AgentRestarted(
+                    "monitor/mail", "node-3", 0.013, 15.013, "demo/mail", "detector/mail.latency failed"
+                ),
+            ),
         ]
     return sorted(timed, key=lambda pair: pair[0])
 
@@ -89,6 +98,7 @@ def _pulse(*, repair: bool, faults: bool, torch: bool) -> Iterator[Timed]:
             events.Verdicts(torch=int(max(0.0, at - 5) * 80) if torch else 0, baseline=int(min(at, 6) * 70)),
         )
         yield at, events.AskLatency(0.9, 3.4 + at / 50, int(at * 12))
+        yield at, events.Readings(sent=tick * 100, handled=tick * 100 - 3, dead=3)
 
 
 def _is_harmed(name: str, at: float, repair: bool) -> bool:

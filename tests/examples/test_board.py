@@ -128,6 +128,26 @@ def test_crashes_are_paired_with_their_restarts_in_order() -> None:
     assert (board.crash_count, board.restart_count) == (2, 1)
 
 
+def test_siblings_are_counted_with_the_crash_that_they_were_restarted_for_also_when_told_before_it() -> None:
+    board = small_board()
+    cause = "detector/a.cpu failed"
+    board.apply(events.AgentRestarted("monitor/a", "n2", 0.03, 3.04, "demo/a", cause))
+    board.apply(events.AgentCrashed("detector/a.cpu", "n1", "boom", 3.0, "demo/a"))
+    board.apply(events.AgentRestarted("detector/a.cpu", "n1", 0.02, 3.02, "demo/a"))
+    board.apply(events.AgentRestarted("detector/a.up", "n1", 0.5, 3.03, "demo/a", cause))
+    (crash,) = board.crashes
+    assert (crash.siblings, crash.supervisor) == (2, "demo/a")
+    assert (board.crash_count, board.restart_count, board.sibling_count) == (1, 1, 2)
+    assert board.slowest_restart_s == 0.02
+
+
+def test_readings_that_do_not_add_up_are_lost() -> None:
+    board = small_board()
+    assert board.readings.lost == 0
+    board.apply(events.Readings(sent=10, handled=7, dead=1))
+    assert board.readings.lost == 2
+
+
 def test_the_newest_open_fault_is_watched_and_a_given_up_one_gives_way() -> None:
     board = small_board()
     board.apply(events.Injected("f1", "leak", "orders", 5.0))

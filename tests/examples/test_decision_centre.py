@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from examples.aiops.reasoning.series import PATIENT_TRAITS
 from examples.aiops.swarm.decision_centre import NO_REPAIR, DecisionCentre
 from examples.aiops.swarm.messages import (
     Anomaly,
+    Crash,
     DecidedNews,
     DetectedNews,
     GaveUpNews,
@@ -131,6 +133,25 @@ def test_an_order_that_died_with_its_node_is_given_again(room: Room) -> None:
 
 def dead(_order: Any) -> None:
     raise AgentDeadError("repairer/api", "its node left")
+
+
+def test_a_centre_that_crashed_with_an_incident_open_sees_it_through_once_it_is_reminded(room: Room) -> None:
+    answers: list[Answer] = [slowly, done(True)]
+    ref = centre(room, lambda order: answers.pop(0)(order))
+    ref.tell(anomaly("folder_mb"))
+    room.hears("repairer", Repair)
+    ref.tell(Crash())
+    ref.tell(anomaly("folder_mb"))  # the detector's reminder
+    first, second = room.hears("repairer", Repair, 2)
+    assert (first.patient, first.remedy) == (second.patient, second.remedy)
+    assert first.incident != second.incident, "the new centre counts from 1 again"
+    assert [news.incident for news in room.hears("desk", DecidedNews, 2)] == [first.incident, second.incident]
+    assert room.heard("desk", GaveUpNews) == []
+
+
+async def slowly(_order: Any) -> RepairDone:
+    await asyncio.sleep(0.5)  # the centre crashes meanwhile
+    return RepairDone(ok=True, detail="", took_s=0.3)
 
 
 def test_what_passes_by_itself_is_not_repaired(room: Room) -> None:

@@ -19,6 +19,7 @@ from covey import ServerNotFoundError
 from covey.observability import group_traces, newest_run, read_spans
 from covey.transports import EmbeddedServer
 from covey.transports.server_binary import find_server_binary
+from examples.aiops.reasoning.series import PATIENT_TRAITS
 from examples.aiops.screen.board_events import FAULT_KINDS
 from examples.aiops.screen.report import MAX_LINES
 from tests.examples.demo_process import ROOT, DemoProcess, started
@@ -30,8 +31,9 @@ SMALL = ("--nodes", "2", "--patients", "3")
 KEYS = {
     "faults_injected", "faults_detected", "faults_repaired", "false_alarms", "availability_treated",
     "availability_all", "availability_twin", "decided_by_torch", "decided_by_baseline", "repairs", "crashes",
-    "restarts", "messages", "dead_letters", "ask_p50_ms", "ask_p99_ms", "detect_p50_s", "repair_p50_s",
-    "first_repair_s", "seed", "seconds", "nodes", "patients", "exit_status",
+    "restarts", "siblings_restarted", "slowest_restart_ms", "readings_sent", "readings_handled",
+    "readings_dead", "readings_lost", "messages", "dead_letters", "ask_p50_ms", "ask_p99_ms", "detect_p50_s",
+    "repair_p50_s", "first_repair_s", "seed", "seconds", "nodes", "patients", "exit_status",
     *(f"{what}_{kind}" for kind in FAULT_KINDS for what in ("injected", "detected", "repaired")),
 }  # fmt: skip
 
@@ -49,8 +51,9 @@ pytestmark = pytest.mark.skipif(not _has_server(), reason="there is no nats-serv
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoProcess, DemoProcess, DemoProcess]]:
-    """Three runs side by side, each whole and piped, none of them waited for: a short one in a folder that
-    has an `examples` of its own, one without faults whose torch is broken, one without repairs and torch."""
+    """Three runs side by side, each whole and piped, none of them waited for: a short one with crashing
+    agents in a folder that has an `examples` of its own, one without faults whose torch is broken, one
+    without repairs and torch."""
     folder = tmp_path_factory.mktemp("short")
     (folder / "examples").mkdir()
     (folder / "examples" / "__init__.py").write_text("raise ImportError('not the example that was meant')\n")
@@ -63,7 +66,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoProcess
     calm_folder, idle_folder = tmp_path_factory.mktemp("calm"), tmp_path_factory.mktemp("idle")
     calm_path, idle_path = ({"PYTHONPATH": f"{first}{os.pathsep}{ROOT}"} for first in (broken, absent))
     with (
-        started(folder, "--seconds", "14", *SMALL) as short,
+        started(folder, "--seconds", "14", "--crash-agents", "6", *SMALL) as short,
         started(calm_folder, "--no-faults", "--seconds", "9", *SMALL, environment=calm_path) as calm,
         started(idle_folder, "--no-repair", "--seconds", "10", *SMALL, environment=idle_path) as idle,
     ):
@@ -106,7 +109,8 @@ def test_the_json_report_has_all_keys_and_values_that_can_be(short: DemoProcess)
     assert 0.0 <= report["availability_twin"] < report["availability_treated"] <= 1.0
     assert 0.0 < report["ask_p50_ms"] <= report["ask_p99_ms"] < 5_000.0
     assert 0.0 <= report["detect_p50_s"] <= report["repair_p50_s"] < 14.0
-    assert report["crashes"] == report["restarts"] == 1
+    assert report["crashes"] == 6
+    assert 0.0 < report["slowest_restart_ms"] < 5_000.0
     assert report["messages"] > 100
     assert report["decided_by_baseline"] > 0
     assert (report["decided_by_torch"] > 0) is HAS_TORCH
@@ -127,9 +131,30 @@ def test_the_report_for_people_is_short_and_its_verdict_comes_first(short: DemoP
     assert lines[-1].startswith("next          covey trace ")
 
 
-def test_the_one_dead_letter_is_the_message_that_crashed_an_agent(short: DemoProcess) -> None:
-    assert short.report["dead_letters"] == 1
-    assert "1 dead letter (failed)" in short.text
+def test_every_agent_that_was_made_to_crash_was_restarted_and_its_siblings_with_it(
+    short: DemoProcess,
+) -> None:
+    report = short.report
+    assert report["crashes"] == 6
+    assert report["restarts"] >= 6
+    assert report["siblings_restarted"] >= len(PATIENT_TRAITS) + 1, "a repairer's, at least"
+    crashed = re.findall(r"agent (\w+)/\S+ crashed on node-\d: RuntimeError: an injected crash", short.text)
+    back = re.findall(r"agent (\w+)/\S+ restarted on node-\d by demo(?:/\w+)?, down \d+ ms", short.text)
+    assert sorted(crashed) == sorted(back)
+    assert set(crashed) == {"detector", "decision_centre", "repairer", "monitor"}
+
+
+def test_every_reading_was_handled_or_is_a_dead_letter_in_spite_of_the_crashes(short: DemoProcess) -> None:
+    report = short.report
+    assert report["readings_sent"] > 500
+    assert report["readings_sent"] == report["readings_handled"] + report["readings_dead"]
+    assert report["readings_lost"] == 0
+    assert f"{report['readings_sent']:,} sent = {report['readings_handled']:,} handled + " in short.text
+
+
+def test_the_messages_that_crashed_agents_are_dead_letters(short: DemoProcess) -> None:
+    assert re.search(r"\d+ dead letters \((?:.*, )?failed(?: 6)?[,)]", short.text), short.text
+    assert short.report["dead_letters"] >= 6
 
 
 def test_the_trace_that_the_report_names_goes_from_the_reading_to_the_verified_repair(
@@ -159,12 +184,13 @@ def test_the_trace_that_the_report_names_goes_from_the_reading_to_the_verified_r
     assert "process repairer" in drawn.stdout
 
 
-def test_each_incident_is_one_trace_and_nothing_else_is_traced(short: DemoProcess) -> None:
+def test_each_incident_is_one_trace_each_crash_another_and_nothing_else_is_traced(short: DemoProcess) -> None:
     traces = group_traces(read_spans(newest_run(short.traces)))
-    incidents = [trace.root.attributes["incident"] for trace in traces]
+    crashes = [trace for trace in traces if trace.root.name == "agent failed"]
+    incidents = [trace.root.attributes["incident"] for trace in traces if trace not in crashes]
     assert len(set(incidents)) == len(incidents)  # one trace each
-    roots = {trace.root.name.split()[0] for trace in traces}
-    assert roots == {"incident"}
+    assert len(crashes) == 6
+    assert all(span.name.startswith(("restart ", "agent failed")) for each in crashes for span in each.spans)
 
 
 def test_a_run_that_ended_leaves_nothing_but_its_report_and_its_traces(short: DemoProcess) -> None:
@@ -181,6 +207,7 @@ def test_a_run_without_faults_ends_with_no_repairs_and_status_0(
     assert calm.process.returncode == 0, calm.text + calm.errors
     assert (calm.report["repairs"], calm.report["faults_injected"], calm.report["crashes"]) == (0, 0, 0)
     assert calm.report["false_alarms"] == 0
+    assert "none crashed" in calm.text
 
 
 def test_torch_that_cannot_be_imported_is_covered_for_and_the_first_line_says_so(
@@ -213,6 +240,14 @@ def test_where_torch_is_absent_the_baseline_detects_everything_and_nobody_compla
     assert "torch: absent" in idle.text
     assert "torch" not in idle.report_lines[0]
     assert idle.report["dead_letters"] == 1, "somebody asked for a model that nobody runs"
+
+
+def test_unless_said_otherwise_one_agent_crashes_and_the_message_is_the_one_dead_letter(
+    calm_and_idle: tuple[DemoProcess, DemoProcess],
+) -> None:
+    _, idle = calm_and_idle
+    assert (idle.report["crashes"], idle.report["restarts"]) == (1, 1)
+    assert "1 dead letter (failed)" in idle.text
 
 
 # -- how it ends before its time ------------------------------------------------------------------------

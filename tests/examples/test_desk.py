@@ -32,9 +32,13 @@ def shown(swarm: Swarm, *told: Any, expected: int) -> list[events.Event]:
     return seen
 
 
-def node_news(node: str, *dead_letters: tuple[str, int]) -> news.NodeNews:
+def node_news(
+    node: str, *dead_letters: tuple[str, int], readings: tuple[int, int, int] = (0, 0, 0)
+) -> news.NodeNews:
     counts = [news.DeadLetterCount(reason=reason, count=count) for reason, count in dead_letters]
-    return news.NodeNews(node=node, pid=7, agents=3, messages=40, dead_letters=counts)
+    sent, handled, dead = readings
+    of_readings = news.ReadingCounts(sent=sent, handled=handled, dead=dead)
+    return news.NodeNews(node=node, pid=7, agents=3, messages=40, dead_letters=counts, readings=of_readings)
 
 
 def test_an_incidents_news_become_events_on_the_demos_clock(swarm: Swarm) -> None:
@@ -66,13 +70,24 @@ def test_a_node_comes_up_once_and_dead_letters_are_summed_over_all_nodes_and_the
         node_news("node-1", ("failed", 1)),
         node_news("node-2", ("failed", 1), ("expired", 2)),
         node_news("node-1", ("failed", 2)),
-        expected=8,
+        expected=11,
     )
     assert [each for each in seen if isinstance(each, events.NodeUp)] == [
         events.NodeUp("node-1", 7),
         events.NodeUp("node-2", 7),
     ]
-    assert seen[-1] == events.DeadLetters(6, {"failed": 3, "expired": 2, "no host": 1})
+    assert events.DeadLetters(6, {"failed": 3, "expired": 2, "no host": 1}) in seen
+
+
+def test_readings_are_summed_over_the_newest_counts_of_all_nodes(swarm: Swarm) -> None:
+    seen = shown(
+        swarm,
+        node_news("node-1", readings=(100, 20, 0)),
+        node_news("node-2", readings=(0, 70, 1)),
+        node_news("node-1", readings=(110, 30, 2)),
+        expected=11,
+    )
+    assert seen[-1] == events.Readings(sent=110, handled=100, dead=3)
 
 
 def test_verdicts_are_summed_over_all_detectors(swarm: Swarm) -> None:
@@ -89,10 +104,14 @@ def test_verdicts_are_summed_over_all_detectors(swarm: Swarm) -> None:
 def test_a_crash_and_its_restart_are_told_apart(swarm: Swarm) -> None:
     seen = shown(
         swarm,
-        news.CrashNews(address="detector/a", node="node-1", error="RuntimeError: x", at=1_005.0),
-        news.RestartNews(address="detector/a", node="node-1", down_s=0.02, at=1_005.02),
+        news.CrashNews(
+            address="detector/a", node="node-1", error="RuntimeError: x", at=1_005.0, supervisor="demo/a"
+        ),
+        news.RestartNews(
+            address="detector/a", node="node-1", down_s=0.02, at=1_005.02, supervisor="demo/a", cause=""
+        ),
         expected=2,
     )
-    assert seen[0] == events.AgentCrashed("detector/a", "node-1", "RuntimeError: x", 5.0)
+    assert seen[0] == events.AgentCrashed("detector/a", "node-1", "RuntimeError: x", 5.0, "demo/a")
     assert isinstance(seen[1], events.AgentRestarted)
     assert (seen[1].down_s, seen[1].at) == (0.02, pytest.approx(5.02))

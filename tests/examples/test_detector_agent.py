@@ -23,6 +23,7 @@ from examples.aiops.swarm.messages import (
     VerdictNews,
     Window,
 )
+from examples.aiops.swarm.tally import READINGS
 from tests.examples.swarm_room import Room, surround
 from tests.examples.world import eventually
 
@@ -123,15 +124,43 @@ def test_after_relearn_a_new_level_is_normal(room: Room) -> None:
     assert anomaly.severity < 5.0, "judged by the old level"
 
 
-def test_an_injected_crash_is_one_dead_letter_and_the_detector_judges_on(room: Room) -> None:
+def test_an_injected_crash_is_one_dead_letter_and_what_was_learned_survives_it(room: Room) -> None:
     room.record("forecaster", answer=good_model)
     series = Series(room)
     series.tell(20.0, 30)
     series.detector.tell(Crash())
-    series.tell(20.0, 30)
     series.tell(60.0, 5)
     assert room.hears("decision_centre", Anomaly)[0].decided_by == "torch"
     assert room.swarm.dead_letters().counts == {"failed": 1}
+
+
+def test_a_detector_that_crashes_while_it_lasts_reminds_the_centre_on(room: Room) -> None:
+    room.record("forecaster", answer=good_model)
+    series = Series(room)
+    series.tell(20.0, 30)
+    series.tell(60.0, 2 + int(2.5 / PERIOD_S))
+    series.detector.tell(Crash())
+    series.tell(60.0, int(2.0 / PERIOD_S))
+    series.tell(20.0, 5)
+    told = room.hears("decision_centre", Anomaly, 4)
+    assert [anomaly.over for anomaly in told] == [False, False, False, True]
+
+
+def test_every_reading_is_counted_as_handled_or_as_a_dead_letter(room: Room) -> None:
+    room.record("forecaster", answer=good_model)
+    before = READINGS.counts()
+    room.swarm.dead_letters().subscribe(READINGS.note)
+    series = Series(room)
+    series.tell(20.0, 30)
+    series.detector.tell(Crash())
+    series.tell(20.0, 30)
+    series.detector.stop()
+    series.tell(20.0, 7)
+    room.swarm.stop()
+    after = READINGS.counts()
+    handled, dead = after.handled - before.handled, after.dead - before.dead
+    assert handled + dead == 67
+    assert dead == sum(letter.message_type.endswith(".Reading") for letter in room.swarm.dead_letters())
 
 
 def test_the_host_is_judged_and_counted_but_nobody_is_told_to_repair_it(

@@ -19,6 +19,7 @@ from examples.aiops.screen.display import LiveDisplay, open_view
 from examples.aiops.screen.frame import frame, sentence
 from examples.aiops.screen.numbers_row import big_percent
 from examples.aiops.screen.plain import PlainLines, line_of, speakable
+from examples.aiops.screen.swarm_rows import swarm
 from tests.examples.recorded_run import PATIENTS, board, played, recorded
 
 SIZES = [(80, 24), (110, 35), (200, 60), (40, 12), (20, 5)]
@@ -72,9 +73,62 @@ def test_the_incident_is_a_timeline_with_seconds() -> None:
 def test_earlier_incidents_crashes_and_nodes_stay_in_sight() -> None:
     text = text_of(played(), 35.0, (110, 35))
     assert "✓  17.0 s  fill on orders" in text
-    assert "detector/mail.latency crashed, back in 12 ms" in text
+    assert "↻ demo/mail: latency back in 12 ms +1" in text
     assert "● node-3" in text
     assert text.count("✓") == 7
+
+
+def crashed(seconds: float | None = 0.012, siblings: int = 0) -> Board:
+    shown = board()
+    shown.apply(events.AgentCrashed("detector/mail.folder_mb", "n1", "boom", 3.0, "demo/mail"))
+    if seconds is not None:
+        shown.apply(events.AgentRestarted("detector/mail.folder_mb", "n1", seconds, 3.0, "demo/mail"))
+    for _ in range(siblings):
+        cause = "detector/mail.folder_mb failed"
+        shown.apply(events.AgentRestarted("monitor/mail", "n1", 0.01, 3.0, "demo/mail", cause))
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [
+        (80, "↻ demo/mail: folder_mb crashed, back in 12 ms, 5 with it"),
+        (45, "↻ demo/mail: folder_mb back in 12 ms +5"),
+        (36, "↻ mail: folder_mb back in 12 ms +5"),
+        (30, "↻ mail: folder_mb 12 ms +5"),
+        (20, "↻ …older_mb"),
+    ],
+)
+def test_a_crash_says_who_under_which_supervisor_as_far_as_there_is_room(width: int, words: str) -> None:
+    lines = [line.plain for line in swarm(crashed(siblings=5), width, 6)]
+    assert any(line.startswith(words) for line in lines), lines
+    assert max(map(len, lines)) <= width
+
+
+def test_an_agent_that_is_not_back_yet_restarts() -> None:
+    assert "↻ demo/mail: folder_mb crashed, restarting" in text_of(crashed(None), 3.0, (140, 35))
+
+
+def test_an_agent_whose_key_says_nothing_is_named_by_its_kind() -> None:
+    shown = board()
+    for address, supervisor in (("decision_centre/main", "demo"), ("repairer/mail", "demo/mail")):
+        shown.apply(events.AgentCrashed(address, "n1", "boom", 3.0, supervisor))
+        shown.apply(events.AgentRestarted(address, "n1", 0.002, 3.0, supervisor))
+    text = text_of(shown, 3.0, (140, 35))
+    assert "↻ demo: decision_centre crashed, back in 2 ms" in text
+    assert "↻ demo/mail: repairer crashed, back in 2 ms" in text
+    assert "restarts  2 of 2 crashes, +0 siblings" in text
+
+
+def test_ten_crashes_leave_the_newest_and_their_sum_in_sight_at_80_by_24() -> None:
+    shown = played()
+    for number in range(9):
+        shown.apply(events.AgentCrashed(f"monitor/{number}", "n1", "boom", 30.0, f"demo/{number}"))
+    text = text_of(shown, 30.0)
+    assert "↻ demo/8: monitor" in text
+    assert "restarts  1 of 10 crashes, +1 siblings" in text
+    assert "● node-3" in text
+    assert "verdicts" in text
 
 
 def test_a_fault_given_up_is_called_so() -> None:
@@ -157,6 +211,14 @@ def test_an_error_of_several_lines_stays_one_plain_line() -> None:
         view.show(events.AgentCrashed("detector/a", "n1", "bad\n\x1b[31mnews", 1.0))
     assert stream.getvalue().count("\n") == 1
     assert "\x1b" not in stream.getvalue()
+
+
+def test_a_restart_names_its_supervisor_and_those_restarted_with_it_are_left_to_the_report() -> None:
+    own = events.AgentRestarted("detector/a.up", "n1", 0.012, 3.0, "demo/a")
+    assert line_of(own) == "agent detector/a.up restarted on n1 by demo/a, down 12 ms"
+    assert (
+        line_of(events.AgentRestarted("monitor/a", "n1", 0.01, 3.0, "demo/a", "detector/a.up failed")) == ""
+    )
 
 
 def test_a_line_is_said_in_the_streams_encoding() -> None:

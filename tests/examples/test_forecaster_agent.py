@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from covey import AgentRef, Swarm
+from covey import AgentRef, Child, Supervisor, Swarm
 from examples.aiops.swarm.forecaster_agent import Forecaster
-from examples.aiops.swarm.messages import Prediction, TorchNews, Watch, Window
+from examples.aiops.swarm.messages import Prediction, TorchNews, Window
 from tests.examples.swarm_room import Room, surround
 from tests.examples.world import eventually
 
@@ -34,8 +34,8 @@ def window(series: str, level: float) -> Window:
 
 
 def loaded(room: Room) -> AgentRef:
+    room.swarm.supervise(Supervisor([Child(Forecaster, "main")]))  # it starts by itself, and loads
     forecaster = room.swarm.agent(Forecaster, "main")
-    forecaster.tell(Watch())
     assert eventually(lambda: TorchNews(text="ready") in room.heard("desk"), 60.0)
     return forecaster
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from covey import Swarm
+from covey import Agent, AgentRef, Child, Supervisor, Swarm
 from examples.aiops.reasoning.series import HOST_TRAITS, PATIENT_TRAITS
 from examples.aiops.swarm.ask_probe import AskProbe
-from examples.aiops.swarm.messages import Ping, Pong, Reading, Watch
+from examples.aiops.swarm.messages import Crash, Ping, Pong, Reading
 from examples.aiops.swarm.monitor import HOST, HostMonitor, Monitor, series_key
+from examples.aiops.swarm.tally import READINGS
 from examples.aiops.world.ward_client import Ward
 from tests.examples.swarm_room import Room, surround
 from tests.examples.world import eventually, tell_fault
@@ -33,8 +34,14 @@ def room(ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         yield room
 
 
+def supervised(room: Room, cls: type[Agent], key: str) -> AgentRef:
+    """One under a supervisor: it starts by itself."""
+    room.swarm.supervise(Supervisor([Child(cls, key)]))
+    return room.swarm.agent(cls, key)
+
+
 def test_a_monitor_tells_every_metric_of_its_patient_to_that_series_detector(room: Room) -> None:
-    room.swarm.agent(Monitor, "api").tell(Watch())
+    supervised(room, Monitor, "api")
     room.hears("detector", Reading, 3 * len(PATIENT_TRAITS))
     for metric in PATIENT_TRAITS:
         assert len(room.heard("detector", Reading, series_key("api", metric))) >= 2, metric
@@ -46,8 +53,7 @@ def test_a_monitor_tells_every_metric_of_its_patient_to_that_series_detector(roo
 
 
 def test_a_patient_that_hangs_is_measured_on_and_pings_are_answered_meanwhile(room: Room, ward: Ward) -> None:
-    monitor = room.swarm.agent(Monitor, "api")
-    monitor.tell(Watch())
+    monitor = supervised(room, Monitor, "api")
     room.hears("detector", Reading, len(PATIENT_TRAITS))
     assert tell_fault(ward.registry.patient("api").port, "hang") == 202
     key = series_key("api", "up")
@@ -60,9 +66,20 @@ def test_a_patient_that_hangs_is_measured_on_and_pings_are_answered_meanwhile(ro
     assert times == sorted(set(times)), "two measurements were under way at once"
 
 
+def test_every_reading_told_is_counted_also_by_a_monitor_that_crashed(room: Room) -> None:
+    before = READINGS.sent
+    monitor = supervised(room, Monitor, "api")
+    room.hears("detector", Reading, len(PATIENT_TRAITS))
+    monitor.tell(Crash())
+    room.hears("detector", Reading, 5 * len(PATIENT_TRAITS))
+    room.swarm.stop()
+    assert READINGS.sent - before == len(room.heard("detector", Reading))
+    assert room.swarm.dead_letters().counts == {"failed": 1}
+
+
 def test_the_hosts_monitor_tells_its_metrics(room: Room) -> None:
     room.record("detector", [series_key(HOST, metric) for metric in HOST_TRAITS])
-    room.swarm.agent(HostMonitor, HOST).tell(Watch())
+    supervised(room, HostMonitor, HOST)
     assert eventually(
         lambda: all(room.heard("detector", Reading, series_key(HOST, metric)) for metric in HOST_TRAITS)
     )

@@ -23,7 +23,8 @@ KEYS = {
     "faults_injected", "faults_detected", "faults_repaired", "false_alarms", "availability_treated",
     "availability_twin", "decided_by_torch", "decided_by_baseline", "restarts", "messages", "ask_p50_ms",
     "ask_p99_ms", "detect_p50_s", "repair_p50_s", "seed", "seconds", "nodes", "patients", "dead_letters",
-    "repairs", "first_repair_s", "crashes", "exit_status",
+    "repairs", "first_repair_s", "crashes", "exit_status", "siblings_restarted", "slowest_restart_ms",
+    "readings_sent", "readings_handled", "readings_dead", "readings_lost",
     *(f"{what}_{kind}" for kind in events.FAULT_KINDS for what in ("injected", "repaired")),
 }  # fmt: skip
 
@@ -100,6 +101,8 @@ def test_the_json_of_the_recorded_run_holds_its_numbers() -> None:
         "faults_injected": 8, "faults_detected": 8, "faults_repaired": 8, "false_alarms": 0, "repairs": 8,
         "crashes": 1, "restarts": 1, "injected_leak": 2, "repaired_leak": 2, "injected_hang": 1, "seed": 7,
         "exit_status": 0, "availability_twin": 0.0, "detect_p50_s": 1.0, "first_repair_s": 8.02,
+        "siblings_restarted": 1, "slowest_restart_ms": 11.8, "readings_sent": 6900, "readings_handled": 6897,
+        "readings_dead": 3, "readings_lost": 0,
     }  # fmt: skip
     assert {key: values[key] for key in expected} == expected
     assert 0.7 < (values["availability_treated"] or 0) < 0.9
@@ -160,6 +163,29 @@ def test_dead_letters_are_told_with_their_reasons() -> None:
     assert "; 3 dead letters (expired 2, failed 1)" in to_text(shown)
 
 
+def test_agents_that_crashed_are_told_with_their_restarts_and_their_siblings() -> None:
+    shown = played()
+    one = "agents        1 crashed, 1 restarted, back in 12 ms; 1 sibling restarted with it"
+    assert one in to_text(shown)
+    shown.apply(events.AgentCrashed("repairer/mail", "n1", "boom", 30.0, "demo/mail"))
+    shown.apply(events.AgentRestarted("repairer/mail", "n1", 0.021, 30.0, "demo/mail"))
+    shown.apply(events.AgentRestarted("monitor/mail", "n1", 0.9, 30.0, "demo/mail", "repairer/mail failed"))
+    more = "agents        2 crashed, 2 restarted, back in 21 ms at most; 2 siblings restarted with them"
+    assert more in to_text(shown)
+    assert "agents        none crashed" in to_text(run_of(faults=False))
+
+
+def test_readings_are_an_equation_or_what_is_missing_is_said() -> None:
+    shown = played()
+    assert "readings      6,900 sent = 6,897 handled + 3 dead letters" in to_text(shown)
+    shown.apply(events.Readings(sent=1_000, handled=990, dead=1))
+    assert "readings      1,000 sent, 990 handled, 1 dead letter; 9 lost" in to_text(shown)
+    shown.apply(events.NodeDown("node-2", "was killed"))
+    assert "; 9 lost (node-2 took its counts along)" in to_text(shown)
+    shown.apply(events.Readings(sent=1_000, handled=1_005, dead=0))
+    assert "; 5 not counted when sent (node-2" in to_text(shown)
+
+
 def test_the_text_has_a_row_per_kind_and_one_incidents_waterfall() -> None:
     text = to_text(played(), "~/.cache/covey/traces")
     assert "leak             2         2         2       2.2 s       3.5 s  torch" in text
@@ -181,6 +207,8 @@ def test_the_report_on_a_terminal_is_the_plain_text_in_colour() -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
+        ({"crash_agents": -1}, "--crash-agents -1 is out of range"),
+        ({"crash_agents": 51}, "0 to 50 crashes"),
         ({"seconds": 7.9}, "--seconds 7.9 is too short"),
         ({"seconds": float("nan")}, "--seconds nan"),
         ({"nodes": 0}, "--nodes 0 is out of range"),
@@ -196,6 +224,21 @@ def test_the_report_on_a_terminal_is_the_plain_text_in_colour() -> None:
 def test_an_option_that_makes_no_sense_is_named(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigurationError, match=word):
         DemoOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "crashes"),
+    [
+        ({}, 1),
+        ({"faults": False}, 0),
+        ({"crash_agents": 0}, 0),
+        ({"faults": False, "crash_agents": 10}, 10),
+    ],
+)
+def test_one_agent_crashes_where_there_are_faults_unless_a_number_is_given(
+    options: dict[str, Any], crashes: int
+) -> None:
+    assert DemoOptions(**options).crashes == crashes
 
 
 def test_the_limits_themselves_are_allowed(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class RemoteUnit(Unit):
     __slots__ = (
         "_epoch",
         "_first_order",
+        "_found",
         "_ghost_on",
         "_heard",
         "_is_wanted",
@@ -58,6 +59,7 @@ class RemoteUnit(Unit):
         """Where it lives; empty while it waits for a node."""
         self.restarts = 0
         self._epoch = secrets.randbits(62)
+        self._found: str | None = None
         self._order = 0
         self._first_order = 0
         """With which its life on that node began."""
@@ -71,17 +73,24 @@ class RemoteUnit(Unit):
     def construct(self) -> None:
         """Take its address; its instance is made over there."""
         node = self.parent.node
-        elsewhere = node.presence.registered_on(self.spec.address)
         known = node.remote_children.setdefault(self.id, self)
-        # It may have begun already, and be registered by its own node.
-        if known is not self or (elsewhere is not None and elsewhere != self.on_node):
+        elsewhere = self._elsewhere()
+        if known is not self or elsewhere:
             raise AddressInUseError(
                 self.id, f"it is supervised already, on node {elsewhere or known.on_node or node.name}"
             )
 
+    def _elsewhere(self) -> str:
+        """Another supervisor's node that had the address before this one's first order; from any thread."""
+        if self._found is None:  # asked for once: later it may be registered by this child's own node
+            self._found = self.parent.node.presence.registered_on(self.spec.address) or ""
+        return self._found
+
     # -- what the supervisor does ------------------------------------------------------------------
 
     def begin(self, cause: str) -> None:
+        if self._order == 0 and self._elsewhere():
+            return  # whoever supervises is told so
         node, destination = self.parent.node, self._destination()
         if not destination:
             logger.warning(

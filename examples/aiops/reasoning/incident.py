@@ -88,6 +88,7 @@ class IncidentBook:
         an incident then (see `tick`).
     max_attempts: repairs before giving up. repair_limit_s: an attempt without a result for longer has failed;
         who repairs must have stopped acting by then.
+    tag: part of the incidents' ids, so that those of another book have others.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class IncidentBook:
         repair_limit_s: float = 15.0,
         decisive: Collection[str] = DECISIVE,
         kept: int = 200,
+        tag: str = "",
     ) -> None:
         if max_attempts < 1:
             raise ValueError(f"max_attempts={max_attempts} would never repair anything; use 1 or more")
@@ -110,6 +112,7 @@ class IncidentBook:
         self._quiet_until_s: dict[str, float] = {}
         self._echoes: dict[str, set[str]] = {}
         self._opened = 0
+        self._tag = f"{tag}-" if tag else ""
 
     def live(self, patient: str) -> Incident | None:
         """The patient's incident that has not ended, if any."""
@@ -206,7 +209,7 @@ class IncidentBook:
 
     def _open(self, patient: str, at_s: float) -> Incident:
         self._opened += 1
-        incident = Incident(f"{patient}-{self._opened}", patient, at_s, at_s + self.collect_s)
+        incident = Incident(f"{patient}-{self._tag}{self._opened}", patient, at_s, at_s + self.collect_s)
         self._live[patient] = incident
         return incident
 

@@ -51,12 +51,16 @@ class Board:
         self.faults: dict[tuple[str, str], Fault] = {}
         self.incidents: dict[str, Incident] = {}
         self.crashes: list[Crash] = []
-        self.crash_count = self.restart_count = self.repair_count = 0
+        self.crash_count = self.restart_count = self.sibling_count = self.repair_count = 0
+        self.slowest_restart_s: float | None = None
         self.dead_letters = events.DeadLetters(0)
         self.false_alarms: list[events.FalseAlarm] = []
         self.verdicts = events.Verdicts(torch=0, baseline=0)
         self.ask: events.AskLatency | None = None
+        self.readings = events.Readings(0, 0, 0)
         self._loose: dict[str, Incident] = {}
+        self._early_siblings: Counter[str] = Counter()
+        """By the address of the agent that failed: told by another node before the failure was."""
 
     def apply(self, event: events.Event, now: float | None = None) -> None:
         """Take note of `event`, which reached the board at `now` seconds (its own `at`, unless said)."""
@@ -204,12 +208,19 @@ class Board:
     @_apply.register
     def _(self, event: events.AgentCrashed) -> None:
         self.crash_count += 1
-        self.crashes.append(Crash(event.address, event.node, events.one_line(event.error), event.at))
+        error = events.one_line(event.error)
+        crash = Crash(event.address, event.node, error, event.at, event.supervisor)
+        crash.siblings = self._early_siblings.pop(event.address, 0)
+        self.crashes.append(crash)
         del self.crashes[:-MAX_CRASHES]
 
     @_apply.register
     def _(self, event: events.AgentRestarted) -> None:
+        if event.cause:
+            self._restarted_with(event.cause.removesuffix(" failed"))
+            return
         self.restart_count += 1
+        self.slowest_restart_s = max(event.down_s, self.slowest_restart_s or 0.0)
         for crash in self.crashes:
             if crash.address == event.address and crash.down_s is None:
                 crash.down_s = event.down_s
@@ -235,8 +246,21 @@ class Board:
         self.dead_letters = event
 
     @_apply.register
+    def _(self, event: events.Readings) -> None:
+        self.readings = event
+
+    @_apply.register
     def _(self, event: events.TorchState) -> None:
         self.torch = events.one_line(event.text)
+
+    def _restarted_with(self, failed: str) -> None:
+        """A sibling of the agent that failed was restarted with it."""
+        self.sibling_count += 1
+        for crash in reversed(self.crashes):
+            if crash.address == failed:
+                crash.siblings += 1
+                return
+        self._early_siblings[failed] += 1
 
     def _node(self, node: str) -> NodeRow:
         return self.nodes.setdefault(node, NodeRow(node))

@@ -1,8 +1,8 @@
 """What the demo's parts tell the board: frozen records of things that have happened.
 
 Every `at` is seconds on the demo's clock, counted since `covey demo` started. Counts (`Availability`,
-`NodeStats`, `Verdicts`, `AskLatency`, `DeadLetters`) are totals since the start, so a lost event costs
-nothing: the next one says it all.
+`NodeStats`, `Verdicts`, `AskLatency`, `DeadLetters`, `Readings`) are totals since the start, so a lost event
+costs nothing: the next one says it all.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "NodeStats",
     "NodeUp",
     "Phase",
+    "Readings",
     "Repaired",
     "TorchState",
     "Verdicts",
@@ -168,6 +169,8 @@ class AgentCrashed:
     node: str
     error: str
     at: float
+    supervisor: str = ""
+    """Path of the supervisor that decides, as `demo/api`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,9 @@ class AgentRestarted:
     node: str
     down_s: float
     at: float
+    supervisor: str = ""
+    cause: str = ""
+    """Empty where it had failed itself; else why it was restarted: `detector/api.cpu_percent failed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +218,20 @@ class DeadLetters:
 
 
 @dataclass(frozen=True, slots=True)
+class Readings:
+    """What became of the monitors' readings: sent to detectors, handled by them, dead letters."""
+
+    sent: int
+    handled: int
+    dead: int
+
+    @property
+    def lost(self) -> int:
+        """Those of which nobody knows: 0 unless a node was killed, which takes its newest counts along."""
+        return self.sent - self.handled - self.dead
+
+
+@dataclass(frozen=True, slots=True)
 class TorchState:
     """Where the torch model stands: `TORCH_ABSENT`, or free text (`loading`, `ready 2.13.0`)."""
 
@@ -237,5 +257,6 @@ Event = (
     | Verdicts
     | AskLatency
     | DeadLetters
+    | Readings
     | TorchState
 )

@@ -23,8 +23,12 @@ class Crash:
     node: str
     error: str
     at: float
+    supervisor: str = ""
+    """Path of the supervisor that brings it back."""
     down_s: float | None = None
     """Seconds until its supervisor had it back, or None while it is down."""
+    siblings: int = 0
+    """Agents that were restarted with it, because they depend on it."""
 
 
 @dataclass(slots=True)

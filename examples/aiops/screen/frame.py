@@ -16,8 +16,8 @@ LARGE_HEIGHT = 30
 """From this many lines on there is room for tall digits and for air between the sections."""
 
 MIN_HISTORY = 2
-SWARM_LINES = 4
-"""Lines of the swarm's section besides its nodes: crashes, asks, verdicts."""
+SWARM_LINES = 6
+"""Lines of the swarm's section besides its nodes: the newest crashes, restarts, asks, verdicts."""
 
 
 def sentence(board: Board) -> str:

@@ -152,7 +152,10 @@ def _(event: events.AgentCrashed) -> str:
 
 @line_of.register
 def _(event: events.AgentRestarted) -> str:
-    return f"agent {event.address} restarted on {event.node}, down {event.down_s * 1000:.0f} ms"
+    if event.cause:
+        return ""  # a group of them goes down with each crash: the report counts them
+    by = f" by {event.supervisor}" if event.supervisor else ""
+    return f"agent {event.address} restarted on {event.node}{by}, down {event.down_s * 1000:.0f} ms"
 
 
 @line_of.register

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,6 @@ from covey.framework.errors import ConfigurationError
 from ..options import DemoOptions
 from .board import Board
 from .board_faults import Fault
-from .board_rows import Crash
 from .median import median_of
 from .verdict import exit_status, verdict
 from .waterfall import choose, waterfall
@@ -41,6 +39,7 @@ def to_json(board: Board, options: DemoOptions) -> dict[str, Number]:
     """
     treated = board.treated
     repaired = [fault for fault in treated if not fault.is_open]
+    slowest_s = board.slowest_restart_s
     values: dict[str, Number] = {
         "faults_injected": len(treated),
         "faults_detected": sum(fault.detect_s is not None for fault in treated),
@@ -54,6 +53,12 @@ def to_json(board: Board, options: DemoOptions) -> dict[str, Number]:
         "repairs": board.repair_count,
         "crashes": board.crash_count,
         "restarts": board.restart_count,
+        "siblings_restarted": board.sibling_count,
+        "slowest_restart_ms": _rounded(None if slowest_s is None else slowest_s * 1000),
+        "readings_sent": board.readings.sent,
+        "readings_handled": board.readings.handled,
+        "readings_dead": board.readings.dead,
+        "readings_lost": board.readings.lost,
         "messages": board.messages,
         "dead_letters": board.dead_letters.count,
         "ask_p50_ms": _rounded(board.ask.p50_ms if board.ask else None),
@@ -138,18 +143,20 @@ def _kind(board: Board, kind: str, faults: list[Fault]) -> Line:
 
 
 def _facts(board: Board) -> list[Line]:
-    """Availability, mistakes, crashes and the swarm's own figures: at most four lines."""
+    """Availability, verdicts, crashes and the swarm's own figures: at most five lines."""
     alarms = len(board.false_alarms)
     about = f" ({', '.join(sorted({alarm.patient for alarm in board.false_alarms}))})" if alarms else ""
     ask = board.ask
     asks = f"p50 {ask.p50_ms:.1f}, p99 {ask.p99_ms:.1f} ms" if ask else "none"
     torch = f" (torch {board.torch})" if board.torch else ""
-    calm = f"false alarms  {alarms}{about}; repairs {board.repair_count}; agents: {_crashes(board)}"
+    verdicts = f"torch {board.verdicts.torch:,}, baseline {board.verdicts.baseline:,}{torch}"
+    deeds = f"false alarms {alarms}{about}; repairs {board.repair_count}"
     return [
         *([Line(_availability(board))] if board.wants_faults else []),
-        Line(calm, "yellow" if alarms else ""),
+        Line(f"verdicts      {verdicts}; {deeds}", "yellow" if alarms else ""),
+        Line(f"agents        {_crashes(board)}", "yellow" if board.restart_count < board.crash_count else ""),
+        Line(f"readings      {_readings(board)}", "yellow" if board.readings.lost else ""),
         Line(f"across nodes  asks {asks}; {board.messages:,} messages; {_dead_letters(board)}"),
-        Line(f"verdicts      torch {board.verdicts.torch:,}, baseline {board.verdicts.baseline:,}{torch}"),
     ]
 
 
@@ -170,16 +177,29 @@ def _dead_letters(board: Board) -> str:
 
 
 def _crashes(board: Board) -> str:
+    """How many failed, how many their supervisors had back, and who was restarted with them."""
     if not board.crash_count:
         return "none crashed"
-    return f"{board.crash_count} crashed, {board.restart_count} restarted{_back(board.crashes)}"
+    words = f"{board.crash_count} crashed, {board.restart_count} restarted"
+    if board.slowest_restart_s is not None:
+        at_most = " at most" if board.restart_count > 1 else ""
+        words += f", back in {board.slowest_restart_s * 1000:.0f} ms{at_most}"
+    if board.sibling_count:
+        siblings = "1 sibling" if board.sibling_count == 1 else f"{board.sibling_count} siblings"
+        words += f"; {siblings} restarted with {'it' if board.crash_count == 1 else 'them'}"
+    return words
 
 
-def _back(crashes: Iterable[Crash]) -> str:
-    times = [crash.down_s * 1000 for crash in crashes if crash.down_s is not None]
-    if not times:
-        return ""
-    return f", back in {max(times):.0f} ms" + (" at most" if len(times) > 1 else "")
+def _readings(board: Board) -> str:
+    """What became of every reading, as an equation if it is one."""
+    readings = board.readings
+    letters = f"{readings.dead:,} dead letter{'' if readings.dead == 1 else 's'}"
+    if not readings.lost:
+        return f"{readings.sent:,} sent = {readings.handled:,} handled + {letters}"
+    missing = f"{readings.lost:,} lost" if readings.lost > 0 else f"{-readings.lost:,} not counted when sent"
+    down = ", ".join(row.node for row in board.nodes.values() if row.down)
+    why = f" ({down} took its counts along)" if down else ""
+    return f"{readings.sent:,} sent, {readings.handled:,} handled, {letters}; {missing}{why}"
 
 
 def _incident(board: Board) -> list[Line]:

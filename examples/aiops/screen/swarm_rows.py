@@ -37,8 +37,8 @@ def services(board: Board, width: int, rows: int) -> list[Text]:
 
 
 def swarm(board: Board, width: int, rows: int) -> list[Text]:
-    """The nodes, the latest crashes of agents, asks and verdicts, in at most `rows` lines."""
-    figures = [*_asks(board, width), *_verdicts(board)]
+    """The nodes, the latest crashes of agents, restarts, asks and verdicts, in at most `rows` lines."""
+    figures = [*_restarts(board), *_asks(board, width), *_verdicts(board)]
     crashes = board.crashes[-max(1, rows - len(board.nodes) - len(figures)) :]
     lines = [
         *_nodes(board, rows - len(crashes) - len(figures)),
@@ -103,14 +103,45 @@ def _nodes(board: Board, rows: int) -> list[Text]:
 
 
 def _crash(crash: Crash, width: int) -> Text:
-    back = "restarting" if crash.down_s is None else f"back in {crash.down_s * 1000:.0f} ms"
-    style = "yellow" if crash.down_s is None else "green"
-    room = max(6, width - len(f"↻  crashed, {back}"))
-    who = crash.address
-    if len(who) > room:  # the key tells more than the kind
-        who = who.partition("/")[2] or who
-    who = who if len(who) <= room else f"…{who[1 - room :]}"
-    return Text.assemble(("↻ ", style), f"{who} crashed, ", (back, style))
+    """Who crashed under which supervisor, how soon it was back, and how many were restarted with it."""
+    took = "" if crash.down_s is None else f"{crash.down_s * 1000:.0f} ms"
+    back = f"back in {took}" if took else "restarting"
+    style = "green" if took else "yellow"
+    siblings = f" +{crash.siblings}" if crash.siblings else ""
+    with_it = f", {crash.siblings} with it" if crash.siblings else ""
+    branch, who = crash.supervisor.rpartition("/")[2], _within(crash)
+    path = f"{crash.supervisor}: " if crash.supervisor else ""
+    branch = f"{branch}: " if branch else ""
+    wordings = (
+        (f"{path}{who} crashed, ", f"{back}{with_it}"),
+        (f"{path}{who} ", f"{back}{siblings}"),
+        (f"{branch}{who} ", f"{back}{siblings}"),
+        (f"{branch}{who} ", f"{took or back}{siblings}"),
+    )
+    words, outcome = next((w for w in wordings if 2 + len(w[0]) + len(w[1]) <= width), wordings[-1])
+    room = max(6, width - 2 - len(outcome))
+    words = words if len(words) <= room else f"…{words[1 - room :]}"  # its end tells more
+    return Text.assemble(("↻ ", style), words, (outcome, style))
+
+
+def _within(crash: Crash) -> str:
+    """What tells the agent from its siblings: the end of its key, else its kind."""
+    kind, _, key = crash.address.partition("/")
+    branch = crash.supervisor.rpartition("/")[2]
+    if not crash.supervisor:
+        return crash.address
+    if key in (branch, "main"):
+        return kind
+    return key.removeprefix(f"{branch}.")
+
+
+def _restarts(board: Board) -> list[Text]:
+    """The sum, once there is more than one."""
+    if board.crash_count < 2:
+        return []
+    figures = f"{board.restart_count} of {board.crash_count} crashes, +{board.sibling_count} siblings"
+    style = "dim" if board.restart_count == board.crash_count else "yellow"
+    return [Text.assemble("restarts  ", (figures, style))]
 
 
 def _asks(board: Board, width: int) -> list[Text]:

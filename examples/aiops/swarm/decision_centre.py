@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from covey import AgentDeadError, CoveyError, DecisionAgent, NoHostError, handle
 from ..reasoning.incident import Incident, IncidentBook, IncidentState
 from ..reasoning.knowledge import KnowledgeGraph, Outcome
 from ..reasoning.series import PATIENT_TRAITS
+from .crashing import Crashing
 from .detector import Detector
 from .messages import Anomaly, DecidedNews, DetectedNews, Explain, GaveUpNews, Relearn, Repair, RepairDone
 from .monitor import series_key
@@ -36,7 +38,7 @@ class Plan:
     evidence: frozenset[str]
 
 
-class DecisionCentre(DecisionAgent):
+class DecisionCentre(Crashing, DecisionAgent):
     """Correlates the anomalies of one patient into one incident and sees it through.
 
     The anomaly that opens an incident drives its cycles, observe to update, until it is closed or given
@@ -45,14 +47,14 @@ class DecisionCentre(DecisionAgent):
     patient twice (`IncidentBook` refuses).
 
     A centre that starts afresh, after a crash or on another node, knows of no incident: the detectors
-    remind it of those that last.
+    remind it of those that last. Its incidents bear a tag of their own, for it counts from 1 again.
     """
 
     concurrency = 64
 
     def __init__(self) -> None:
         super().__init__()
-        self._book = IncidentBook(repair_limit_s=REPAIR_LIMIT_S + 2)
+        self._book = IncidentBook(repair_limit_s=REPAIR_LIMIT_S + 2, tag=secrets.token_hex(2))
         self._graph = KnowledgeGraph()
         self._driven: set[str] = set()
         self._may_repair = surroundings().repair

@@ -15,6 +15,7 @@ from .messages import (
     DetectedNews,
     GaveUpNews,
     NodeNews,
+    ReadingCounts,
     RepairedNews,
     RestartNews,
     TorchNews,
@@ -42,6 +43,7 @@ class Desk(Agent):
         self._letters_here = letters_here
         self._torch = self._baseline = 0
         self._dead_letters: dict[str, dict[str, int]] = {}
+        self._readings: dict[str, ReadingCounts] = {}
 
     def _at(self, epoch_s: float) -> float:
         return epoch_s - self._started_at
@@ -56,6 +58,15 @@ class Desk(Agent):
         for counts in self._dead_letters.values():
             total.update(counts)
         self._show(events.DeadLetters(total.total(), dict(total.most_common())))
+        self._readings[news.node] = news.readings
+        counts_of_all = self._readings.values()
+        self._show(
+            events.Readings(
+                sum(each.sent for each in counts_of_all),
+                sum(each.handled for each in counts_of_all),
+                sum(each.dead for each in counts_of_all),
+            )
+        )
 
     @handles
     def verdicts(self, news: VerdictNews) -> None:
@@ -101,8 +112,13 @@ class Desk(Agent):
 
     @handles
     def crash(self, news: CrashNews) -> None:
-        self._show(events.AgentCrashed(news.address, news.node, news.error, self._at(news.at)))
+        self._show(
+            events.AgentCrashed(news.address, news.node, news.error, self._at(news.at), news.supervisor)
+        )
 
     @handles
     def restarted(self, news: RestartNews) -> None:
-        self._show(events.AgentRestarted(news.address, news.node, news.down_s, self._at(news.at)))
+        at = self._at(news.at)
+        self._show(
+            events.AgentRestarted(news.address, news.node, news.down_s, at, news.supervisor, news.cause)
+        )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from covey import Agent, CoveyError, handles
+from covey import handles
 
 from ..reasoning.band import SeriesDetector, Verdict
 from ..reasoning.baseline import Forecast
 from ..reasoning.series import traits_of
-from .messages import Anomaly, Crash, Explain, Explanation, Prediction, Reading, Relearn, VerdictNews, Window
+from .crashing import Crashing
+from .messages import Anomaly, Explain, Explanation, Prediction, Reading, Relearn, VerdictNews, Window
 from .surroundings import DESK, FORECASTER, surroundings
+from .tally import READINGS
 
 __all__ = ["Detector"]
 
@@ -26,12 +28,17 @@ REMIND_S = 2.0
 """While an episode lasts, the centre is told again this often: it may have crashed and forgotten."""
 
 
-class Detector(Agent):
+class Detector(Crashing):
     """Judges the series that is its key, `patient.metric`, one value at a time.
 
     The forecast comes from the torch model on whichever node runs it; while that has nothing to say (too
     little history, still loading, its node gone) the robust baseline decides.
+
+    What it has learned survives its restart: one that began to learn in the middle of a fault would take
+    the fault for normal.
     """
+
+    preserve_state = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +54,11 @@ class Detector(Agent):
 
     @handles
     async def judge(self, reading: Reading) -> None:
-        verdict = self._latest = self._series.observe(reading.value, reading.at, await self._forecast())
+        self._judge(reading, await self._forecast())
+        READINGS.handled += 1
+
+    def _judge(self, reading: Reading, forecast: Forecast | None) -> None:
+        verdict = self._latest = self._series.observe(reading.value, reading.at, forecast)
         self._torch += verdict.decided_by == "torch"
         self._baseline += verdict.decided_by == "baseline"
         self._count()
@@ -71,7 +82,7 @@ class Detector(Agent):
         )
         try:
             answer = await self.agent(*FORECASTER).ask(window, timeout=FORECAST_TIMEOUT_S)
-        except CoveyError:
+        except Exception:  # noqa: BLE001 - on the model's own node its error comes as it is, whatever it is
             self._ask_again_at = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             return None  # the baseline covers; the report counts how often
@@ -114,10 +125,6 @@ class Detector(Agent):
     @handles
     def relearn(self, _relearn: Relearn) -> None:
         self._series.reset()
-
-    @handles
-    def crash(self, _crash: Crash) -> None:
-        raise RuntimeError("an injected crash: its supervisor restarts it")
 
     def _count(self) -> None:
         # Not by a timer: what a timer's method sends would begin a trace.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from covey import Agent, handles
 
 from ..reasoning.baseline import Forecast
-from .messages import Prediction, TorchNews, Watch, Window
+from .messages import Prediction, TorchNews, Window
 from .surroundings import DESK
 
 if TYPE_CHECKING:
@@ -57,10 +57,6 @@ class Forecaster(Agent):
             desk.tell(TorchNews(text=f"failed: {type(error).__name__}: {error}"[:200]))
         else:
             desk.tell(TorchNews(text="ready"))
-
-    @handles
-    def watch(self, _watch: Watch) -> None:
-        """Being addressed is all it takes: loading begins before the first detector asks."""
 
     @handles
     async def forecast(self, window: Window) -> Prediction:

@@ -6,11 +6,6 @@ from covey import message
 
 
 @message
-class Watch:
-    """To a monitor: watch your patient. Repeated every second, so that a node's death is survived."""
-
-
-@message
 class Ping:
     """To a monitor: answer at once. The round trip between nodes is measured with it."""
 
@@ -36,7 +31,7 @@ class Relearn:
 
 @message
 class Crash:
-    """To a detector: fail. The demo's own injection of an agent's crash."""
+    """To a detector, a monitor, a repairer or the centre: fail. The demo's own injection of a crash."""
 
 
 @message
@@ -111,6 +106,23 @@ class DeadLetterCount:
 
 
 @message
+class ReadingCounts:
+    """What became of the readings on one node, since its start."""
+
+    sent: int
+    """By its monitors, to detectors anywhere."""
+    handled: int
+    """By its detectors."""
+    dead: int
+    """Dead letters of that type."""
+
+
+@message
+class Account:
+    """To a reporter: tell the desk what you have noted, and answer with your node's figures."""
+
+
+@message
 class NodeNews:
     """To the desk, twice a second: how a node is."""
 
@@ -119,6 +131,7 @@ class NodeNews:
     agents: int
     messages: int
     dead_letters: list[DeadLetterCount]
+    readings: ReadingCounts
 
 
 @message
@@ -185,6 +198,8 @@ class CrashNews:
     node: str
     error: str
     at: float
+    supervisor: str
+    """Path of the supervisor that decides."""
 
 
 @message
@@ -195,3 +210,6 @@ class RestartNews:
     node: str
     down_s: float
     at: float
+    supervisor: str
+    cause: str
+    """Why, where it is not its own failure: the failure of a sibling, which it depends on."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 from covey import Agent, every, handles
 
 from ..reasoning.series import HOST_TRAITS, PATIENT_TRAITS
 from ..world.vitals import HostProbe, VitalsProbe
+from .crashing import Crashing
 from .detector import Detector
-from .messages import Ping, Pong, Reading, Watch
+from .messages import Ping, Pong, Reading
 from .surroundings import surroundings
+from .tally import READINGS
 
 __all__ = ["HOST", "PERIOD_S", "HostMonitor", "Monitor", "series_key"]
 
@@ -23,7 +27,7 @@ def series_key(subject: str, metric: str) -> str:
     return f"{subject}.{metric}"
 
 
-class Monitor(Agent):
+class Monitor(Crashing):
     """Measures the patient that is its key, and tells each metric to the series' detector."""
 
     trace = "off"  # five readings a second are no conversation; a trace begins where one is an anomaly
@@ -33,10 +37,6 @@ class Monitor(Agent):
         super().__init__()
         self._probe = VitalsProbe(surroundings().registry, self.key)
         self._measuring = False
-
-    @handles
-    def watch(self, _watch: Watch) -> None:
-        """Being addressed is all it takes: the agent lives from its first message on."""
 
     @handles
     def ping(self, _ping: Ping) -> Pong:
@@ -51,10 +51,7 @@ class Monitor(Agent):
             vitals = await self._probe.measure()
         finally:
             self._measuring = False
-        values = asdict(vitals)
-        for metric in PATIENT_TRAITS:
-            reading = Reading(value=float(values[metric]), at=vitals.at)
-            await self.agent(Detector, series_key(self.key, metric)).tell(reading)
+        await _tell_detectors(self, asdict(vitals), PATIENT_TRAITS)
 
 
 class HostMonitor(Agent):
@@ -66,14 +63,14 @@ class HostMonitor(Agent):
         super().__init__()
         self._probe = HostProbe()
 
-    @handles
-    def watch(self, _watch: Watch) -> None:
-        """As `Monitor.watch`."""
-
     @every(PERIOD_S)
     async def measure(self) -> None:
-        vitals = self._probe.measure()
-        values = asdict(vitals)
-        for metric in HOST_TRAITS:
-            reading = Reading(value=float(values[metric]), at=vitals.at)
-            await self.agent(Detector, series_key(HOST, metric)).tell(reading)
+        await _tell_detectors(self, asdict(self._probe.measure()), HOST_TRAITS)
+
+
+async def _tell_detectors(monitor: Agent, vitals: dict[str, Any], metrics: Iterable[str]) -> None:
+    for metric in metrics:
+        reading = Reading(value=float(vitals[metric]), at=vitals["at"])
+        told = monitor.agent(Detector, series_key(monitor.key, metric)).tell(reading)
+        READINGS.sent += 1  # before the wait for room, in which the monitor may crash
+        await told

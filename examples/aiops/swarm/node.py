@@ -14,15 +14,16 @@ import time
 from collections import deque
 from pathlib import Path
 
-from covey import Agent, Swarm, every
-from covey.framework.events import AgentFailed, AgentRestarted, Event
+from covey import Agent, Child, Supervisor, Swarm, every, handles
+from covey.framework.events import AgentFailed, AgentRestarted
 
 from .decision_centre import DecisionCentre
 from .detector import Detector
-from .messages import CrashNews, DeadLetterCount, NodeNews, RestartNews
+from .messages import Account, CrashNews, DeadLetterCount, NodeNews, RestartNews
 from .monitor import HostMonitor, Monitor
 from .repairer import Repairer
 from .surroundings import DESK, surroundings
+from .tally import READINGS
 
 __all__ = ["HOSTED", "Reporter", "main"]
 
@@ -40,33 +41,54 @@ class Reporter(Agent):
         super().__init__()
         self._swarm = swarm
         self._crashes: deque[CrashNews | RestartNews] = deque(maxlen=KEPT_CRASHES)
-        swarm.on_event(self._listen)
+        swarm.on_event(self._listen, AgentFailed, AgentRestarted)
 
     @every(0.5)
     def report(self) -> None:
-        desk = self.agent(*DESK)
+        self.agent(*DESK).tell(self._news())
+
+    @handles
+    def account(self, _account: Account) -> NodeNews:
+        return self._news()
+
+    def _news(self) -> NodeNews:
+        """The figures of now; what was noted of crashes is told before."""
         while self._crashes:
-            desk.tell(self._crashes.popleft())
+            self.agent(*DESK).tell(self._crashes.popleft())
         own = next(node for node in self._swarm.nodes() if node.name == self.key)
         counts = self._swarm.dead_letters().counts
-        news = NodeNews(
+        return NodeNews(
             node=self.key,
             pid=os.getpid(),
             agents=own.agents,
             messages=self._swarm.handled,
             dead_letters=[DeadLetterCount(reason=reason, count=count) for reason, count in counts.items()],
+            readings=READINGS.counts(),
         )
-        desk.tell(news)
 
-    def _listen(self, event: Event) -> None:
+    def _listen(self, event: AgentFailed | AgentRestarted) -> None:
         """In whichever thread it happened: noted here, told with the next report."""
         if isinstance(event, AgentFailed):
             error = f"{type(event.error).__name__}: {event.error}"[:200]
-            news = CrashNews(address=event.address, node=self.key, error=error, at=time.time())
-            self._crashes.append(news)
-        elif isinstance(event, AgentRestarted):
             self._crashes.append(
-                RestartNews(address=event.address, node=self.key, down_s=event.down_s, at=time.time())
+                CrashNews(
+                    address=event.address,
+                    node=self.key,
+                    error=error,
+                    at=time.time(),
+                    supervisor=event.supervisor,
+                )
+            )
+        else:
+            self._crashes.append(
+                RestartNews(
+                    address=event.address,
+                    node=self.key,
+                    down_s=event.down_s,
+                    at=time.time(),
+                    supervisor=event.supervisor,
+                    cause=event.cause,
+                )
             )
 
 
@@ -90,7 +112,8 @@ def main(url: str, swarm_name: str, node: str, traces: str) -> None:
     )
     swarm.start()
     try:
-        swarm.spawn(Reporter, node, swarm)
+        swarm.dead_letters().subscribe(READINGS.note)
+        swarm.supervise(Supervisor([Child(Reporter, node, (swarm,))], name=node))
         print(f"ready; {swarm.traces}", flush=True)
         told_to_end.wait()  # its owner is the demo: the pipe on stdin ends with it
     finally:

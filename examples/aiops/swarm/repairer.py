@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
-from covey import Agent, handles
+from covey import handles
 
 from ..world.journal import RepairEnded, RepairStarted
 from ..world.registry import RegistryError
 from ..world.remedies import RemedyError, apply, verify
+from .crashing import Crashing
 from .messages import Repair, RepairDone, RepairedNews, VerifiedNews
 from .surroundings import DESK, surroundings
 
@@ -19,7 +20,7 @@ APPLY_S = 3.0
 VERIFY_S = 2.5
 
 
-class Repairer(Agent):
+class Repairer(Crashing):
     """Does a remedy to the real process of its patient and checks that health is back.
 
     It handles one order at a time, so no patient is repaired twice at once.
