@@ -43,6 +43,9 @@ class Leaving:
         self._node = node
         self._changed: asyncio.Event | None = None
         """Set whenever an agent has ended, while somebody waits for that; on the loop thread."""
+        self._alarm: threading.Timer | None = None
+        """Sets `_changed` too. One for many waits: children that end one by one are thousands."""
+        self._alarm_at = 0.0
 
     def leave(self, timeout_s: float, supervisors: list[RunningSupervisor]) -> None:
         """Stop the agents and leave the swarm, in this time and a little more; from another thread."""
@@ -97,6 +100,8 @@ class Leaving:
         for cell in node.directory.cells:
             node.life.request_kill(cell, "the node stops")
         await self._until_empty(monotonic() + KILL_S)
+        if self._alarm is not None:
+            self._alarm.cancel()
         node.presence.leave()
         await node.close_transport()
 
@@ -133,19 +138,31 @@ class Leaving:
     async def _until(self, condition: Callable[[], bool], end: float) -> None:
         changed = self._changed
         assert changed is not None
-        if condition():
-            return
+        while not condition() and monotonic() < end:
+            self._set_alarm(end)
+            changed.clear()
+            if not condition():
+                await changed.wait()  # the alarm ends it
+
+    def _set_alarm(self, at: float) -> None:
+        """See that a wait ends by then; one that is due earlier does no harm."""
+        if self._alarm is not None:
+            if self._alarm_at <= at:
+                return
+            self._alarm.cancel()
         # A timer of the loop would run on the node's clock, which may stand still.
-        alarm = threading.Timer(max(0.0, end - monotonic()), self._node.dispatcher.call, (changed.set,))
+        alarm = threading.Timer(
+            max(0.0, at - monotonic()), lambda: self._node.dispatcher.call(self._ring, alarm)
+        )
         alarm.daemon = True
+        self._alarm, self._alarm_at = alarm, at
         alarm.start()
-        try:
-            while not condition() and monotonic() < end:
-                changed.clear()
-                if not condition():
-                    await changed.wait()  # the alarm ends it
-        finally:
-            alarm.cancel()
+
+    def _ring(self, alarm: threading.Timer) -> None:
+        if self._alarm is alarm:
+            self._alarm = None
+        assert self._changed is not None
+        self._changed.set()
 
 
 def _is_gone(unit: RemoteUnit) -> bool:
