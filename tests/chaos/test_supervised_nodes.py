@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from covey import Child, Supervisor, SupervisorRef, Swarm
+from covey import Agent, Child, Supervisor, SupervisorRef, Swarm
 from covey.framework.cluster.membership import GONE_AFTER_S
 from covey.transports import EmbeddedServer
 from tests.chaos.moving_agents import Moving
@@ -73,6 +74,29 @@ def test_a_killed_nodes_children_are_moved_and_those_of_the_others_stay(
         stayed = [key for key in KEYS if before[f"moving/{key}"] == "two"]
         restarts = {child.id: child.restarts for child in top.which_children()}
         assert all(restarts[f"moving/{key}"] == 0 for key in stayed)
+
+
+class Gradual(Agent):
+    async def on_start(self) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+
+    async def on_stop(self) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+
+
+def test_children_whose_hooks_are_coroutines_start_and_end_here_and_there(server: EmbeddedServer) -> None:
+    children = [Child(Gradual, "a", node="host"), Child(Gradual, "b"), Child(Gradual, "c", node="host")]
+    with (
+        Swarm.connect(server.url, name="gradual", node="owner", trace_ratio=0.0) as owner,
+        Swarm.connect(server.url, name="gradual", node="host", hosts=[Gradual], trace_ratio=0.0) as host,
+    ):
+        assert owner.wait_for_nodes(2)
+        top = owner.supervise(Supervisor(children, name="top"))
+        until(lambda: are_up(top), 5.0, "the children")
+        top.stop().get(timeout=5)
+        assert not host.agents()
+        assert not owner.agents()
+        assert not len(host.dead_letters()) + len(owner.dead_letters())
 
 
 def test_a_crash_in_another_process_is_restarted_there_with_its_mail_in_order(

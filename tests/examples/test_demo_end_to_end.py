@@ -153,7 +153,7 @@ def test_every_reading_was_handled_or_is_a_dead_letter_in_spite_of_the_crashes(s
 
 
 def test_the_messages_that_crashed_agents_are_dead_letters(short: DemoProcess) -> None:
-    assert re.search(r"\d+ dead letters \((?:.*, )?failed(?: 6)?[,)]", short.text), short.text
+    assert re.search(r"\d+ dead letters \(.*(failed|other)", short.text), short.text
     assert short.report["dead_letters"] >= 6
 
 

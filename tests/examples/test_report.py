@@ -161,6 +161,8 @@ def test_dead_letters_are_told_with_their_reasons() -> None:
     assert "; 1 dead letter (failed)" in to_text(shown)
     shown.apply(events.DeadLetters(3, {"expired": 2, "failed": 1}))
     assert "; 3 dead letters (expired 2, failed 1)" in to_text(shown)
+    shown.apply(events.DeadLetters(6, {"failed": 3, "cancelled": 2, "late reply": 1}))
+    assert "; 6 dead letters (failed 3, other 3)" in to_text(shown)
 
 
 def test_agents_that_crashed_are_told_with_their_restarts_and_their_siblings() -> None:

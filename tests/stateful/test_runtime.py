@@ -90,7 +90,7 @@ class Subject(Agent):
         if message.deed == "stop":
             self.stop()
         elif message.deed == "after":
-            self.after(0, Plain(message.then, f"after {self.address}", "plain"))
+            self.after(0, Plain(message.then, f"after {message.sender}", "plain"))
         return message.number
 
     @handles

@@ -206,6 +206,8 @@ class SupervisorMachine(Generic[C]):
     def delete(self, child: C) -> None:
         """Forget a child that has ended."""
         self.children.remove(child)
+        if child in self._rising:  # with its group, which is restarted at the moment
+            self._rising.remove(child)
 
     # -- what happened -----------------------------------------------------------------------------
 

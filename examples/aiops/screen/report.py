@@ -19,6 +19,8 @@ __all__ = ["MAX_COLUMNS", "MAX_LINES", "Line", "to_json", "to_lines", "to_text",
 
 MAX_LINES = 20
 MAX_COLUMNS = 100
+MAX_REASONS = 2
+"""Of dead letters; where there are more, the most frequent is named and the others are summed up."""
 NEXT = "covey demo aiops --help"
 
 Number = int | float | None
@@ -170,9 +172,11 @@ def _availability(board: Board) -> str:
 
 def _dead_letters(board: Board) -> str:
     count, reasons = board.dead_letters.count, board.dead_letters.reasons
-    why = (
-        ", ".join(f"{reason} {n}" for reason, n in reasons.items()) if len(reasons) > 1 else "".join(reasons)
-    )
+    words = [f"{reason} {n}" for reason, n in reasons.items()] if len(reasons) > 1 else list(reasons)
+    if len(words) > MAX_REASONS:
+        rest = count - sum(list(reasons.values())[: MAX_REASONS - 1])
+        words[MAX_REASONS - 1 :] = [f"other {rest}"]
+    why = ", ".join(words)
     return f"{count:,} dead letter{'' if count == 1 else 's'}" + (f" ({why})" if why else "")
 
 

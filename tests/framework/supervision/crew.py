@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from covey import Agent, Child, Supervisor, Swarm, handles
 from tests.framework.waiting import eventually
 
-__all__ = ["AsyncWorker", "Tagged", "ThreadWorker", "Worker", "cell_of", "count", "fail", "states"]
+__all__ = [
+    "AsyncWorker",
+    "Tagged",
+    "ThreadWorker",
+    "Worker",
+    "all_up",
+    "cell_of",
+    "count",
+    "fail",
+    "limits",
+    "nested",
+    "starts_of",
+    "states",
+]
 
 
 class Worker(Agent):
@@ -89,12 +101,6 @@ def starts_of(events: list[Any]) -> Counter[str]:
 def all_up(supervisor: Any) -> None:
     """Wait until every child runs."""
     eventually(lambda: all(state in ("running", "passive") for state in states(supervisor).values()))
-
-
-def shared(make: Callable[..., Child], *keys: str) -> tuple[list[Any], list[Child]]:
-    """Children that write into one log."""
-    log: list[Any] = []
-    return log, [make(key, log) for key in keys]
 
 
 def limits(strategy: str = "one_for_one", **more: Any) -> dict[str, Any]:
