@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Directory"]
 
 DEATHS_KEPT = 1_000
+RELEASED_KEPT = 100_000
 
 
 class Directory:
@@ -46,8 +47,9 @@ class Directory:
         self._ever_passive = False
         self._deaths: dict[Address, AgentDeadError] = {}
         """Why the agents that failed last are not there any more, the oldest first."""
-        self._released: set[Address] = set()
-        """Where supervised agents ended for good: placement must not put another one in their place."""
+        self._released: dict[Address, None] = {}
+        """Where supervised agents ended for good: placement must not put another one in their place. The
+        latest ones: who adds temporary children with keys of their own would fill the memory."""
         self.hosts: dict[str, type[Agent]] = {}
         for cls in hosts:
             self.add_host(cls)
@@ -180,7 +182,7 @@ class Directory:
             if known is not None and known.state != STOPPED:
                 raise AddressInUseError(str(address))
             cell = self._new_cell(cls, address, args, kwargs, parent, supervisor, placed=False)
-            self._released.discard(address)
+            self._released.pop(address, None)
             self._deaths.pop(address, None)
             passive = self._passive.pop(address, None) if self._ever_passive else None
             self._cells[address] = cell
@@ -244,12 +246,14 @@ class Directory:
         """A supervised agent ended for good here: the address answers nothing until it is spawned anew."""
         with self._lock:
             if address not in self._cells:
-                self._released.add(address)
+                self._released[address] = None
+                if len(self._released) > RELEASED_KEPT:
+                    del self._released[next(iter(self._released))]
 
     def unrelease(self, address: Address) -> None:
         """Nobody supervises an agent of this address any more: placement may put one there."""
         with self._lock:
-            self._released.discard(address)
+            self._released.pop(address, None)
 
     def is_released(self, address: Address) -> bool:
         """Whether a supervised agent ended for good there."""

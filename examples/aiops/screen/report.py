@@ -1,4 +1,4 @@
-"""The report at the end of a run: flat JSON for machines, at most 20 lines of text for people."""
+"""The report at the end of a run: flat JSON for machines, at most 24 lines of text for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .waterfall import choose, waterfall
 
 __all__ = ["MAX_COLUMNS", "MAX_LINES", "Line", "to_json", "to_lines", "to_text", "write_json"]
 
-MAX_LINES = 20
+MAX_LINES = 24
 MAX_COLUMNS = 100
 MAX_REASONS = 2
 """Of dead letters; where there are more, the most frequent is named and the others are summed up."""
