@@ -50,7 +50,7 @@ def take_census(at_s: float, sent: int, asked: int) -> Census:
 
 def _is_counted(thing: object) -> bool:
     kind = type(thing)
-    if not kind.__module__.startswith(COUNTED_MODULES) or kind.__qualname__ in NOT_COUNTED:
+    if not str(kind.__module__).startswith(COUNTED_MODULES) or kind.__qualname__ in NOT_COUNTED:
         return False
     # asyncio keeps up to a hundred cancelled timers, or as many as there are others.
     return not (isinstance(thing, asyncio.TimerHandle) and thing.cancelled())
