@@ -24,7 +24,7 @@ from covey.framework.local_node import adopt
 from covey.framework.node import Node
 from covey.framework.ref import AgentRef
 from covey.framework.reply import Reply
-from covey.framework.supervision.snapshot import MOST_CHILDREN, tree_of
+from covey.framework.supervision.snapshot import MOST_CHILDREN, check_most, tree_of
 from covey.framework.supervision.supervisor import Supervisor
 from covey.framework.supervision.supervisor_ref import SupervisorRef
 from covey.framework.supervision.survey import SURVEY_S, Survey
@@ -317,7 +317,7 @@ class Swarm:
 
         Of one parent at most `most_children` are in it, those in trouble first; the rest is counted.
         """
-        return tree_of(self._running, most_children)
+        return tree_of(self._running, check_most(most_children))
 
     def trees(
         self, timeout: float = SURVEY_S, most_children: int = MOST_CHILDREN
@@ -353,6 +353,10 @@ class Swarm:
         With kinds, such as `AgentFailed, AgentRestarted`, only with those. Any callable will do: with
         `ref.tell` the events go to an agent. Returns what ends the subscription.
         """
+        if not callable(listener):
+            raise ConfigurationError(
+                f"on_event({listener!r}, ...): give a function of one event first, such as ref.tell"
+            )
         for kind in kinds:
             if not (isinstance(kind, type) and issubclass(kind, get_args(Event))):
                 raise ConfigurationError(f"on_event(..., {kind!r}): give classes of events, as AgentFailed")

@@ -56,10 +56,10 @@ if TYPE_CHECKING:
     from covey.framework.messages.request import Request as Request
     from covey.framework.ref import AgentRef as AgentRef
     from covey.framework.reply import Reply as Reply
+    from covey.framework.supervision.backoff import Backoff as Backoff
     from covey.framework.supervision.child import Child as Child
-    from covey.framework.supervision.restart import Backoff as Backoff
+    from covey.framework.supervision.child_info import ChildInfo as ChildInfo
     from covey.framework.supervision.supervisor import Supervisor as Supervisor
-    from covey.framework.supervision.supervisor_ref import ChildInfo as ChildInfo
     from covey.framework.supervision.supervisor_ref import SupervisorRef as SupervisorRef
     from covey.framework.supervision.tree import NodeTree as NodeTree
     from covey.framework.supervision.tree import TreeLine as TreeLine
@@ -78,7 +78,7 @@ _HOME = {
     "NodeJoined": "covey.framework.events",
     "NodeLeft": "covey.framework.events",
     "SupervisorRef": "covey.framework.supervision.supervisor_ref",
-    "ChildInfo": "covey.framework.supervision.supervisor_ref",
+    "ChildInfo": "covey.framework.supervision.child_info",
     "Agent": "covey.framework.agent",
     "gather": "covey.framework.gather",
     "every": "covey.framework.handlers",
@@ -92,7 +92,7 @@ _HOME = {
     "AgentInfo": "covey.framework.agent_info",
     "AgentRef": "covey.framework.ref",
     "Reply": "covey.framework.reply",
-    "Backoff": "covey.framework.supervision.restart",
+    "Backoff": "covey.framework.supervision.backoff",
     "Child": "covey.framework.supervision.child",
     "NodeTree": "covey.framework.supervision.tree",
     "Supervisor": "covey.framework.supervision.supervisor",

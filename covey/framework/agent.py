@@ -13,9 +13,10 @@ import pykka
 from covey.framework.address import snake_case
 from covey.framework.agent_settings import check_passivation, check_settings
 from covey.framework.construction import take_cell
-from covey.framework.current import CURRENT, is_fenced
+from covey.framework.current import CURRENT
 from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError, ConfigurationError
+from covey.framework.fenced import check_acting
 from covey.framework.handlers import RouteTable
 from covey.framework.linking import link, unlink
 from covey.framework.mailbox import Mailbox
@@ -150,8 +151,6 @@ class Agent(pykka.Actor):
             Exception: what the child's constructor raises.
         """
         node = self._own.node
-        if is_fenced():
-            raise node.fencing.refusal(f"{cls.kind}/{key}")
         return node.ref_of(node.spawn(cls, key, args, kwargs, parent=self._own))
 
     def after(self, delay_s: float, message: Any) -> DelayedTell:
@@ -162,8 +161,7 @@ class Agent(pykka.Actor):
         if isinstance(delay_s, bool) or not isinstance(delay_s, int | float) or not 0 <= delay_s < 1e9:
             raise ConfigurationError(f"after({delay_s!r}, ...): give seconds, 0 or more")
         cell = self._own
-        if is_fenced():
-            raise cell.node.fencing.refusal(str(cell.address))
+        check_acting(cell.node, self.address)
         if cell.state >= FAILED:
             raise AgentDeadError(str(cell.address), f"it is {STATES[cell.state]}, and waits for nothing more")
         return DelayedTell(cell, float(delay_s), Envelope(message, None, cell.address))
@@ -176,18 +174,16 @@ class Agent(pykka.Actor):
         just stops ends the link without harm. One that is not alive fails this agent at once. To hear of an
         agent's end without failing, `watch()` it.
         """
-        link(self._own, ref._address, ref._node_name)
+        check_acting(self._own.node, self.address)
+        link(self._own, _checked_ref(ref, "link")._address, ref._node_name)
 
     def unlink(self, ref: AgentRef) -> None:
         """End a link; neither agent comes to harm."""
-        unlink(self._own, ref._address)
+        unlink(self._own, _checked_ref(ref, "unlink")._address)
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every agent of the swarm that subscribes to the topic; at most once each."""
-        node = self._own.node
-        if is_fenced():
-            raise node.fencing.refusal(f"topic {topic}")
-        return node.publish(topic, message)
+        return self._own.node.publish(topic, message)
 
     def span(
         self, name: str, *, new_trace: bool = False, start_time_s: float | None = None, **attributes: Any
@@ -201,6 +197,7 @@ class Agent(pykka.Actor):
 
     def stop(self) -> None:
         """Stop after the messages that are in the mailbox now."""
+        check_acting(self._own.node, self.address)
         self._own.node.ref_of(self._own).stop()
 
     def restore_state(self, state: dict[str, Any]) -> None:
@@ -265,3 +262,11 @@ class Agent(pykka.Actor):
 
 
 Agent._routes = RouteTable(Agent)
+
+
+def _checked_ref(ref: Any, what: str) -> AgentRef:
+    from covey.framework.ref import AgentRef
+
+    if not isinstance(ref, AgentRef):
+        raise ConfigurationError(f"{what}({ref!r}): give the other agent's ref, as self.agent(Kind, key)")
+    return ref

@@ -201,8 +201,10 @@ class Attending(MailQueue, Current):
 
     def _task_over(self, handling: Handling) -> None:
         # Tasks that the handler left behind inherit neither its deadline nor its place in a chain.
-        if type(handling) is FencedHandling:
-            return  # it was given up, and counted as ended then
+        if type(handling) is FencedHandling:  # it was given up, and counted as ended then
+            if self.tasks is not None and handling.task is not None:
+                self.tasks.pop(handling.task, None)
+            return
         handling.envelope, handling.is_async = None, False
         if self.concurrency == 1 and self.context is not None:
             if CURRENT.get() is handling:
@@ -224,7 +226,8 @@ class Attending(MailQueue, Current):
     ) -> None:
         self._task_over(handling)
         # What an old instance left is no failure of the new one.
-        self._raised(error, message, envelope, fatal and born == self.restarts)
+        is_own = born == self.restarts and type(handling) is not FencedHandling
+        self._raised(error, message, envelope, fatal and is_own)
         self._go_on()
 
     def _hook_over(

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.envelope import Envelope
+from covey.framework.errors import AgentDeadError
 
 if TYPE_CHECKING:
     import asyncio
@@ -13,11 +14,17 @@ if TYPE_CHECKING:
     from covey.framework.address import Address
     from covey.framework.attending import Attending
 
-__all__ = ["CURRENT", "Current", "Fenced", "FencedHandling", "Handling", "is_fenced"]
+__all__ = ["CURRENT", "WHY_FENCED", "Current", "Fenced", "FencedHandling", "Handling", "is_fenced"]
 
 
-class Fenced(Exception):
+WHY_FENCED = "its handler was given up, and what it still does has no effect: end it"
+
+
+class Fenced(AgentDeadError):
     """The handler that runs here was given up: what it sends has no effect."""
+
+    def __init__(self) -> None:
+        super().__init__("the sender", WHY_FENCED)
 
 
 class Current:

@@ -18,7 +18,7 @@ from covey.framework.cell import Cell
 from covey.framework.construction import construct, state_of
 from covey.framework.dispatch_loop import cancel, cancel_from_outside
 from covey.framework.envelope import Envelope
-from covey.framework.errors import AgentDeadError
+from covey.framework.errors import AgentDeadError, AgentStuckError
 from covey.framework.events import NO_CONTEXT, AgentRestarted, AgentStopped
 from covey.framework.hooks import report_hook, run_hook
 from covey.framework.linking import end_links
@@ -72,7 +72,7 @@ class Life:
             return
         for child in tuple(cell.children or ()):
             self.request_kill(child, "its parent restarts")
-        if cell.supervisor is not None and cell.actor is not None and cell.supervisor.preserves_state(cell):
+        if cell.actor is not None and _hands_on_state(cell):
             cell.kept_state = state_of(cell.actor)
         cell.actor = None
         cell.context = None  # variables that the old instance set are no state of the new one
@@ -176,7 +176,7 @@ class Life:
             if then is not None:
                 then(cell)
             elif supervisor is not None and supervisor.replaces(cell):
-                self._step_down(cell, supervisor, reason)
+                self.step_down(cell, supervisor, reason)
             else:
                 self.finish(cell, reason)
 
@@ -194,7 +194,7 @@ class Life:
         self.stop_children(cell, "its parent stopped")
         self.proceed(cell)
 
-    def _step_down(self, cell: Cell, supervisor: Guardian, reason: str) -> None:
+    def step_down(self, cell: Cell, supervisor: Guardian, reason: str) -> None:
         """The end of an instance that will be replaced: the address and the mail are kept."""
         cell.state = FAILED
         cell.failed_at = self._node.now()
@@ -251,6 +251,7 @@ class Life:
         cell.end_reason = f"killed: {reason}"
         end_links(cell, cell.end_reason, has_failed=True)
         self.cancel_tasks(cell, cell.end_error())
+        self._node.fencing.leave_tasks(cell)
         self.cancel_timers(cell)
         self.stop_children(cell, reason)
         self.finish(cell, reason)
@@ -268,10 +269,13 @@ class Life:
             return
         end_links(cell, f"killed: {reason}", has_failed=True)
         if isinstance(cell.executor, ThreadExecutor):
+            cell.end_reason = f"killed: {reason}"
             cell = self._node.fencing.supersede(cell)
         else:
             cell.ending = None
             self.cancel_tasks(cell, AgentDeadError(str(cell.address), f"killed: {reason}"))
+            for handling in list((cell.tasks or {}).values()):
+                self._node.fencing.detach(cell, handling)
             self.cancel_timers(cell)
             self.stop_children(cell, reason)
             cell.state = FAILED
@@ -286,10 +290,11 @@ class Life:
         """The end without waiting; on the loop thread. A handler that holds a thread is left behind."""
         self.request_kill(cell, reason)
         if isinstance(cell.executor, ThreadExecutor):
-            self._node.later(KILL_S, partial(self._give_up_if_held, cell))
+            self._node.later(KILL_S, partial(self._give_up_if_held, cell, reason))
 
-    def _give_up_if_held(self, cell: Cell) -> None:
+    def _give_up_if_held(self, cell: Cell, reason: str) -> None:
         if cell.state != STOPPED:
+            cell.end_reason = f"killed: {reason}"
             self._node.fencing.give_up(cell)
 
     def abandon(self, cell: Cell) -> None:
@@ -303,6 +308,7 @@ class Life:
         end_links(cell, "its handler holds its thread", has_failed=True)
         end_watches(cell)
         notify_watches(cell, "stopped")
+        self._node.emit(AgentStopped(str(cell.address), self._node.name, cell.end_reason or "stopped"))
         if cell.supervisor is not None:
             cell.supervisor.child_ended(cell)
         if isinstance(cell.executor, ThreadExecutor):
@@ -388,3 +394,13 @@ class Life:
             cell.timers = None
             for timer in tuple(timers):
                 timer.cancel()
+
+
+def _hands_on_state(cell: Cell) -> bool:
+    # What is stuck may still write to it.
+    supervisor = cell.supervisor
+    return (
+        supervisor is not None
+        and supervisor.preserves_state(cell)
+        and not isinstance(cell.last_error, AgentStuckError)
+    )

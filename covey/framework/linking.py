@@ -6,6 +6,8 @@ wants to hear of the end of the instance over there.
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.address import Address
@@ -51,8 +53,19 @@ class Links:
         """Who has to be told of the end of this instance."""
 
 
-def links_of(cell: Cell) -> Links:
-    """The links of the cell's instance, made at first use."""
+_LOCK = threading.RLock()  # two agents link each other from their own threads
+
+
+def _renew_lock() -> None:
+    global _LOCK
+    _LOCK = threading.RLock()  # a thread of the parent may have held it at the fork
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+def _links_of(cell: Cell) -> Links:
+    """The links of the cell's instance, made at first use; under the lock."""
     if cell.links is None:
         cell.links = Links()
     return cell.links
@@ -65,20 +78,24 @@ def link(cell: Cell, target: Address, node_name: str) -> None:
 
 def unlink(cell: Cell, target: Address) -> None:
     """End a link from within one of its agents; the other comes to no harm."""
-    links = cell.links
-    if links is None:
-        return
-    heard = links.heard.pop(target, None)
+    with _LOCK:
+        links = cell.links
+        if links is None:
+            return
+        heard = links.heard.pop(target, None)
+        ports = [port for port, other in links.told.items() if other == target]
+        for port in ports:
+            del links.told[port]
     if heard is not None:
         heard.cancel()
-    for port in [port for port, other in links.told.items() if other == target]:
-        del links.told[port]
+    for port in ports:
         port.resolve(LinkEnded(address=str(cell.address), has_failed=False, reason="unlinked"))
 
 
 def end_links(cell: Cell, reason: str, *, has_failed: bool) -> None:
     """An instance has ended: those that are linked with it fail with it, unless it just stopped."""
-    links, cell.links = cell.links, None
+    with _LOCK:
+        links, cell.links = cell.links, None
     if links is None:
         return
     for heard in links.heard.values():
@@ -98,8 +115,7 @@ def serve_link(node: Node, request: LinkRequest, target: Address, sender: Addres
     def forget() -> None:
         if settled is not None:
             settled()
-        if cell.links is not None:
-            cell.links.told.pop(port, None)
+        _forget(cell, port)
 
     port.on_settled = forget
     _tell_end_of(cell, port, sender)
@@ -108,10 +124,12 @@ def serve_link(node: Node, request: LinkRequest, target: Address, sender: Addres
 
 
 def _hear_of(cell: Cell, target: Address, node_name: str, *, both: bool) -> None:
-    node, links, born = cell.node, links_of(cell), cell.restarts
-    if target in links.heard or target == cell.address:
-        return
-    reply = links.heard[target] = Reply[LinkEnded](target, message_type="link")
+    node, born = cell.node, cell.restarts
+    with _LOCK:
+        links = _links_of(cell)
+        if target in links.heard or target == cell.address:
+            return
+        reply = links.heard[target] = Reply[LinkEnded](target, message_type="link")
     reply.add_done_callback(lambda: _heard(cell, target, reply, born))
     other = node.directory.find(target, node_name)
     if other is not None and other.state != STOPPED:
@@ -126,14 +144,16 @@ def _hear_of(cell: Cell, target: Address, node_name: str, *, both: bool) -> None
 
 
 def _tell_end_of(cell: Cell, port: ReplyPort | Reply[Any], other: Address) -> None:
-    links_of(cell).told[port] = other
+    with _LOCK:
+        _links_of(cell).told[port] = other
     if cell.state == STOPPED:
         end_links(cell, "stopped", has_failed=False)
 
 
 def _forget(cell: Cell, port: Any) -> None:
-    if cell.links is not None:
-        cell.links.told.pop(port, None)
+    with _LOCK:
+        if cell.links is not None:
+            cell.links.told.pop(port, None)
 
 
 def _heard(cell: Cell, target: Address, reply: Reply[LinkEnded], born: int) -> None:
@@ -142,8 +162,9 @@ def _heard(cell: Cell, target: Address, reply: Reply[LinkEnded], born: int) -> N
     if error is None:
         ended = reply.get()
         if not ended.has_failed:
-            if cell.links is not None:
-                cell.links.heard.pop(target, None)
+            with _LOCK:
+                if cell.links is not None:
+                    cell.links.heard.pop(target, None)
             return
         reason = ended.reason
     elif cell.links is None or cell.links.heard.get(target) is not reply:

@@ -25,6 +25,7 @@ from covey.framework.dispatcher import Dispatcher
 from covey.framework.errors import BlockingCallError, SwarmFailedError
 from covey.framework.events import AgentStarted, Attributes, EventSink, SpanHandle
 from covey.framework.failing import Failing
+from covey.framework.fenced import check_acting
 from covey.framework.fencing import Fencing
 from covey.framework.forked import as_forked
 from covey.framework.leaving import Leaving
@@ -172,8 +173,11 @@ class Node(Reports):
             if self._stopping:
                 return
             self._stopping = True
+        roots = tuple(self.supervisors)
         self.leaving.leave(timeout_s, self.supervisors)
         self._closed = True
+        for root in roots:
+            root.answer_all()
         self.leaving.fail_pending()
         self.ended.set()
 
@@ -223,6 +227,8 @@ class Node(Reports):
         before_start: Callable[[Cell], None] | None = None,
     ) -> Cell:
         """Start an agent on this node. `key=None` takes the next number."""
+        if self.fencing.has_left:
+            check_acting(self, getattr(cls, "kind", "agent"))
         return self.directory.spawn(cls, key, args, kwargs or {}, parent, supervisor, before_start)
 
     def supervise(self, spec: Supervisor) -> RunningSupervisor:
@@ -230,6 +236,7 @@ class Node(Reports):
 
         Constructors run in the calling thread, all or none; the children then start in order.
         """
+        check_acting(self, spec.name)
         root = RunningSupervisor(self, spec)
         addresses = root.addresses()
         self.presence.registration.check(addresses)
@@ -237,13 +244,11 @@ class Node(Reports):
         try:
             root.construct()
         except BaseException:
-            self.dispatcher.call(root.stop, "a sibling could not be constructed")
+            root.abort()
             raise
         self.presence.register(addresses)
         self.supervisors.append(root)
-        for unit in root.agents():
-            if unit.state == "ended":
-                self.release(unit.spec.address)  # before it was registered
+        self.dispatcher.call(root.registered)
         return root
 
     def knows(self, address: Address) -> bool:
@@ -295,6 +300,8 @@ class Node(Reports):
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every agent of the swarm that subscribes to the topic."""
+        if self.fencing.has_left:
+            check_acting(self, f"topic {topic}")
         self.publishing.publish(topic, message)
         return DONE
 

@@ -95,7 +95,11 @@ class Passivation:
             return  # killed while its on_stop ran
         node = self._node
         if node.stopping or cell.idle_look is None:  # somebody asked it to stop meanwhile
-            node.life.finish(cell, "stopped")
+            supervisor = cell.supervisor
+            if supervisor is not None and supervisor.replaces(cell):
+                node.life.step_down(cell, supervisor, "stopped")
+            else:
+                node.life.finish(cell, "stopped")
             return
         cell.actor = None
         cell.actor_ref = None

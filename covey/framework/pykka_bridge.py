@@ -14,6 +14,7 @@ from pykka.messages import _ActorStop
 from covey.framework.backpressure import send_or_wait
 from covey.framework.envelope import Envelope
 from covey.framework.errors import AgentDeadError, BlockingCallError
+from covey.framework.fenced import check_acting
 from covey.framework.pykka_future import AgentFuture, derived
 from covey.framework.pykka_registry import wait_until_left
 from covey.framework.reply import LOOP_THREADS
@@ -104,6 +105,8 @@ class Inbox:
     def put(self, envelope: Any, /) -> None:
         """Put one of Pykka's envelopes; waits for room as `AgentRef.tell` does."""
         message, reply_to, cell = envelope.message, envelope.reply_to, self._cell
+        if cell.node.fencing.has_left:
+            check_acting(cell.node, str(cell.address))
         if type(reply_to) is AgentFuture:
             reply_to.ask_of(cell)
         port = None if reply_to is None else FuturePort(cell, reply_to)

@@ -6,16 +6,17 @@ Only the cells of classes with `handler_deadline_s` know of this; all others pay
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.cell import Cell
+from covey.framework.current import Fenced
 from covey.framework.envelope import TICK, Envelope
 from covey.framework.errors import AgentStuckError
 from covey.framework.events import AgentSlow
-from covey.framework.reply import Reply
+from covey.framework.fencing import take_reply
 from covey.framework.state import RUNNING, STARTING
 
 if TYPE_CHECKING:
@@ -33,7 +34,18 @@ SLOW_SHARE = 0.5
 class HandlerWatch:
     """Waits in the node's deadline wheel while one handler runs."""
 
-    __slots__ = ("_bucket", "_claim", "_told_slow", "cell", "envelope", "handling", "name", "since")
+    __slots__ = (
+        "_bucket",
+        "_has_ended",
+        "_is_stuck",
+        "_lock",
+        "_told_slow",
+        "cell",
+        "envelope",
+        "handling",
+        "name",
+        "since",
+    )
 
     def __init__(self, cell: Cell, name: str, envelope: Envelope | None, handling: Handling | None) -> None:
         self.cell = cell
@@ -43,7 +55,8 @@ class HandlerWatch:
         """Of a coroutine; None for a plain handler, which holds its thread."""
         self.since = cell.node.now()
         self._told_slow = False
-        self._claim = [True]  # popped by the handler's end or by its deadline: list.pop is atomic
+        self._lock = threading.RLock()
+        self._has_ended = self._is_stuck = False
         self._bucket: Bucket | None = None
         self._wait(SLOW_SHARE)
 
@@ -54,29 +67,43 @@ class HandlerWatch:
         assert seconds is not None
         return seconds
 
-    def end(self) -> None:
-        """The handler has ended; from its thread."""
-        self._take()
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a plain handler; what it gives is lost if it is given up meanwhile.
+
+        Raises:
+            Fenced: it was given up.
+            BaseException: what the handler raises.
+        """
+        try:
+            result = function(*args)
+        finally:
+            is_late = not self.end()
+        if not is_late:
+            return result
+        if self.envelope is not None and self.envelope is not TICK and self.envelope.reply is not None:
+            self.cell.answered_too_late(self.envelope, result)
+        raise Fenced
+
+    def end(self) -> bool:
+        """The handler has ended; False if it was given up before. From its thread."""
+        with self._lock:  # whoever gives it up has done so when this goes on
+            in_time, self._has_ended = not self._is_stuck, True
         if self._bucket is not None:
             self._bucket.discard(self)
+        return in_time
 
     def expire(self) -> None:
         """It is slow, or stuck; on the loop thread."""
-        if not self._claim:
-            return
-        if not self._told_slow:
+        with self._lock:
+            if self._has_ended or self._is_stuck:
+                return
+            if self._told_slow:
+                self._is_stuck = True
+                _be_stuck(self)
+                return
             self._told_slow = True
-            self._tell_slow()
             self._wait(1.0)
-        elif self._take():
-            _be_stuck(self)
-
-    def _take(self) -> bool:
-        try:
-            self._claim.pop()
-        except IndexError:
-            return False
-        return True
+        self._tell_slow()
 
     def _wait(self, share: float) -> None:
         node = self.cell.node
@@ -111,14 +138,11 @@ class TimedCell(Cell):
         envelope: Envelope,
         fatal: bool = True,
     ) -> None:
-        if self.executor is self.node.dispatcher:  # it holds the loop, on which its deadline would be noticed
-            super()._call(function, arguments, message, envelope, fatal)
-            return
-        watch = HandlerWatch(self, self._name_of(message), envelope, None)
-        try:
-            super()._call(function, arguments, message, envelope, fatal)
-        finally:
-            watch.end()
+        # By the class: that of a cell whose thread is left behind changes at any time.
+        if self.executor is not self.node.dispatcher:  # on the loop nothing would notice its deadline
+            watch = HandlerWatch(self, self._name_of(message), envelope, None)
+            function, arguments = watch.run, (function, *arguments)
+        Cell._call(self, function, arguments, message, envelope, fatal)
 
     def _start(
         self,
@@ -129,21 +153,18 @@ class TimedCell(Cell):
     ) -> None:
         name = "a hook" if envelope is None else self._name_of(envelope.message)
         handling.watch = HandlerWatch(self, name, envelope, handling)
-        super()._start(coroutine, context, handling, envelope)
+        Cell._start(self, coroutine, context, handling, envelope)
 
     def _task_over(self, handling: Handling) -> None:
         if handling.watch is not None:
             handling.watch.end()
-        super()._task_over(handling)
+        Cell._task_over(self, handling)
 
     def call_hook(self, hook: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        if self.executor is self.node.dispatcher:
-            return super().call_hook(hook, args)
-        watch = HandlerWatch(self, hook.__name__, None, None)
-        try:
-            return super().call_hook(hook, args)
-        finally:
-            watch.end()
+        if self.executor is not self.node.dispatcher:
+            watch = HandlerWatch(self, hook.__name__, None, None)
+            hook, args = watch.run, (hook, *args)
+        return Cell.call_hook(self, hook, args)
 
     def _name_of(self, message: Any) -> str:
         handler = self.routes.cache.get(type(message))
@@ -159,26 +180,17 @@ def _be_stuck(watch: HandlerWatch) -> None:
     message = None if envelope is None or envelope is TICK else envelope.message
     if cell.executor is not node.dispatcher:
         if cell.state in (RUNNING, STARTING):
+            taken = take_reply(envelope, error)
             new = node.fencing.supersede(cell)
-            new.post(node.failing.fail, new, error, message, _taken_from(envelope, error))
+            new.post(node.failing.fail, new, error, message, taken)
         return  # one that stops has its shutdown time
     handling = watch.handling
     if handling is None or handling.task is None:
         return
     if cell.state in (RUNNING, STARTING):
         node.fencing.detach(cell, handling)
-        node.failing.fail(cell, error, message, _taken_from(envelope, error))
+        node.failing.fail(cell, error, message, take_reply(envelope, error))
         if cell.state == RUNNING:  # it is to go on
             cell.resume()
     else:
         handling.task.cancel()  # a hook, whose end the agent's end waits for
-
-
-def _taken_from(envelope: Envelope | None, error: AgentStuckError) -> Envelope | None:
-    """The mail of a handler that is given up: its own copy answers nobody, also where another one retries."""
-    if envelope is None or envelope.reply is None:
-        return envelope
-    taken = copy(envelope)
-    envelope.reply = Reply()
-    envelope.reply.fail(error)
-    return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.errors import AgentDeadError
@@ -74,7 +75,10 @@ def move_watches(old: Cell, new: Cell) -> None:
     """Another cell stands for the agent: those who watch it go on, and so does what it watches."""
     with _LOCK:
         new.watches, old.watches = old.watches, None
-    end_watches(old)
+        new.watching, old.watching = old.watching, None
+        watching = dict(new.watching or {})
+    for target, reply in watching.items():
+        reply.add_done_callback(partial(_tell, new, target, reply))
 
 
 def notify_watches(cell: Cell, reason: str) -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covey import Backoff
-from covey.framework.supervision.restart import add_restart, delay_s
+from covey.framework.supervision.backoff import delay_s
+from covey.framework.supervision.restart import add_restart
 from covey.framework.timers import next_tick
 
 times = st.lists(st.floats(0, 1000, allow_nan=False), max_size=60).map(sorted)

@@ -14,8 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from covey.framework.supervision.backoff import Backoff
 from covey.framework.supervision.machine import Action, SupervisorMachine
-from covey.framework.supervision.restart import Backoff
 from tests.framework.supervision.played import BAD, STRATEGIES, Kid, Spec
 
 TYPES = ("permanent", "transient", "temporary")

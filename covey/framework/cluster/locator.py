@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from covey.framework.address import Address
 from covey.framework.cluster.placement import Placement
 
@@ -11,11 +13,18 @@ LOCATED_KEPT = 65_536
 
 
 class Locator:
-    """Registered addresses go ahead of placement. Its views are immutable: whoever reads needs no lock."""
+    """Registered addresses go ahead of placement, and this node's own ahead of the others'.
 
-    def __init__(self, placement: Placement) -> None:
+    The views of the others are immutable: whoever reads needs no lock. The own addresses change in place:
+    `forget` what was located after that.
+    """
+
+    def __init__(self, placement: Placement, own_name: str, own: Container[str]) -> None:
         self.placement = placement
+        self._own_name = own_name
+        self._own = own
         self._registered_on: dict[str, str] = {}
+        """Which other node supervises an agent at an address."""
         self._located: dict[Address, str | None] = {}
 
     def locate(self, address: Address) -> str | None:
@@ -27,7 +36,7 @@ class Locator:
         except KeyError:
             pass
         text = str(address)
-        owner = self._registered_on.get(text) or self.placement.owner(address.kind, text)
+        owner = self._supervisor_of(text) or self.placement.owner(address.kind, text)
         if len(located) >= LOCATED_KEPT:
             located.clear()
         located[address] = owner
@@ -35,16 +44,18 @@ class Locator:
 
     def registered_on(self, address: Address) -> str | None:
         """The node that supervises an agent at this address, if any does."""
-        return self._registered_on.get(str(address)) if self._registered_on else None
+        return self._supervisor_of(str(address))
+
+    def _supervisor_of(self, text: str) -> str | None:
+        return self._own_name if text in self._own else self._registered_on.get(text)
 
     def update(self, placement: Placement, registered_on: dict[str, str] | None = None) -> None:
         """From now on agents live by this view."""
         self.placement = placement
         if registered_on is not None:
             self._registered_on = registered_on
-        self._located = {}
+        self.forget()
 
-    def register(self, addresses: frozenset[str], node: str) -> None:
-        """These, and no others, are supervised on the node."""
-        others = {a: on for a, on in self._registered_on.items() if on != node}
-        self.update(self.placement, {**others, **dict.fromkeys(addresses, node)})
+    def forget(self) -> None:
+        """The own addresses have changed: look again for each; from any thread."""
+        self._located = {}

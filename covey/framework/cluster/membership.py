@@ -118,8 +118,9 @@ class Membership:
         return Placement.of(Member(peer.name, peer.hosts, peer.weight) for peer in self._members.values())
 
     def registered(self) -> dict[str, str]:
-        """Which node each registered (supervised) address lives on."""
-        return {address: peer.name for peer in self._members.values() for address in peer.registered}
+        """Which other node each registered (supervised) address lives on."""
+        others = (peer for peer in self._members.values() if peer.name != self._own.name)
+        return {address: peer.name for peer in others for address in peer.registered}
 
 
 def _matters(peer: NodeInfo) -> bool:

@@ -15,7 +15,7 @@ from covey.framework.cluster.hello import pack_hello, unpack_hello
 from covey.framework.cluster.locator import Locator
 from covey.framework.cluster.membership import BEACON_S, Change, Membership, NodeInfo
 from covey.framework.cluster.placement import Member, Placement
-from covey.framework.cluster.registration import Registration
+from covey.framework.cluster.registration import TELL_AFTER_S, Registration
 from covey.framework.errors import AddressInUseError
 from covey.framework.events import NodeJoined, NodeLeft
 from covey.framework.proto.envelope_pb2 import Beacon, Hello, Registry
@@ -44,9 +44,10 @@ class Presence:
         self._incarnation = secrets.randbits(63) | 1
         self.registration = Registration(node, self._incarnation)
         self._members = Membership(self._own())
-        self._locator = Locator(self._members.placement())
+        self._locator = Locator(self._members.placement(), node.name, self.registration)
         self._deaf = False
         self._timer: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.TimerHandle | None = None
         self._last_beat = self._node.now()
         self._refused = False
         self._joined = asyncio.Event()
@@ -111,8 +112,8 @@ class Presence:
             self._registered()
 
     def _registered(self) -> None:
-        # The caller's next lookup must see it, so the view is renewed here already.
-        self._locator.register(self.registration.own, self._node.name)
+        # The caller's next lookup must see it, so what was located is forgotten here already.
+        self._locator.forget()
         self._node.outbound.placement_changed()
         self._node.dispatcher.call(self._registry_changed)
 
@@ -138,6 +139,9 @@ class Presence:
     def leave(self) -> None:
         """Say goodbye and stop the beacons."""
         self.registration.close()
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -218,8 +222,13 @@ class Presence:
             self._say()
 
     def _registry_changed(self) -> None:
+        if self._renewal is None:  # children come and go by the thousand: once for all until then
+            self._renewal = self._node.dispatcher.loop.call_later(TELL_AFTER_S, self._renew)
+
+    def _renew(self) -> None:
+        self._renewal = None
         self._apply(self._members.update_own(self._own()))
-        self.registration.tell_soon()
+        self.registration.tell()
 
     def _say(self, *, joining: bool = False, leaving: bool = False, refused_incarnation: int = 0) -> None:
         hello = pack_hello(self._own(), joining=joining, leaving=leaving)
@@ -230,8 +239,7 @@ class Presence:
     def _apply(self, change: Change) -> None:
         if not change:
             return
-        registered = self._members.registered() | dict.fromkeys(self.registration.own, self._node.name)
-        self._locator.update(self._members.placement(), registered)
+        self._locator.update(self._members.placement(), self._members.registered())
         self._node.outbound.placement_changed()
         for name, why in change.left:
             logger.warning("node %s left: %s", name, why)

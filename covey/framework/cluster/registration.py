@@ -20,7 +20,7 @@ TELL_AFTER_S = 0.01
 
 
 class Registration:
-    """`add` and `remove` may be called from any thread, the rest on the loop thread."""
+    """What reads or changes the own addresses may be called from any thread, the rest on the loop thread."""
 
     def __init__(self, node: Node, incarnation: int) -> None:
         self._node = node
@@ -28,33 +28,53 @@ class Registration:
         self._lock = threading.RLock()
         self._others = Registries()
         self._timer: asyncio.TimerHandle | None = None
-        self.own: frozenset[str] = frozenset()
-        """Addresses of the agents that are supervised here."""
+        self._own: set[str] = set()
+        self._copy: frozenset[str] | None = frozenset()
+        """Of `_own`, once somebody has asked for it since the last change."""
         self.version = 0
-        """Grows with every change of `own`; 0 before the first."""
+        """Grows with every change; 0 before the first."""
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Addresses of the agents that are supervised here; from any thread, and copied once per version."""
+        with self._lock:
+            if self._copy is None:
+                self._copy = frozenset(self._own)
+            return self._copy
+
+    def __contains__(self, address: object) -> bool:
+        """Whether an agent of that address is supervised here; from any thread, without the lock."""
+        return address in self._own
 
     def check(self, addresses: Iterable[str]) -> None:
         """Raise ConfigurationError if these would be too many for every node to know."""
-        check_size(len(self.own.union(addresses)))
+        check_size(len(self._own) + len(self._lacking(addresses)))
 
     def add(self, addresses: Iterable[str]) -> bool:
-        """Register addresses; whether that changed anything."""
+        """Register addresses; whether that changed anything. Time is in proportion to their number."""
         with self._lock:
-            return self._replace(self.own.union(addresses))
+            new = self._lacking(addresses)
+            if new:
+                check_size(len(self._own) + len(new))
+                self._own |= new
+                self._changed()
+            return bool(new)
 
     def remove(self, addresses: Iterable[str]) -> bool:
-        """Unregister addresses; whether that changed anything."""
+        """Unregister addresses; whether that changed anything. Time is in proportion to their number."""
         with self._lock:
-            return self._replace(self.own.difference(addresses))
+            gone = self._own.intersection(addresses)
+            if gone:
+                self._own -= gone
+                self._changed()
+            return bool(gone)
 
-    def _replace(self, addresses: frozenset[str]) -> bool:
-        if addresses == self.own:
-            return False
-        if len(addresses) > len(self.own):
-            check_size(len(addresses))
-        self.own = addresses
+    def _lacking(self, addresses: Iterable[str]) -> set[str]:
+        return {address for address in addresses if address not in self._own}
+
+    def _changed(self) -> None:
+        self._copy = None
         self.version += 1
-        return True
 
     def tell(self) -> None:
         """Broadcast the registry, unless there never was one."""

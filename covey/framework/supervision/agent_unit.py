@@ -24,7 +24,7 @@ logger = logging.getLogger("covey.supervisor")
 class AgentUnit(Unit):
     """The guardian of one cell. The cell is kept through every restart, and with it address and mail."""
 
-    __slots__ = ("_alarm", "_is_awaited", "_is_made", "_seen", "cell")
+    __slots__ = ("_alarm", "_is_announced", "_is_awaited", "_is_made", "_seen", "cell")
 
     parent: Superior
     spec: Child
@@ -37,6 +37,8 @@ class AgentUnit(Unit):
         self._alarm: asyncio.TimerHandle | None = None
         self._is_made = False
         """Whether its first instance was constructed, by whoever supervises."""
+        self._is_announced = False
+        """Whether the swarm knows that its address is supervised: then no other agent may answer for it."""
         self._is_awaited = False
         """Whether it is its turn to start, and it was not constructed yet."""
 
@@ -66,7 +68,7 @@ class AgentUnit(Unit):
         if cell is None or cell.state == STOPPED:
             try:
                 self._spawn(construct_here=False)
-                node.presence.register([self.id])  # its end has freed the address
+                self.announce()  # its end has freed the address
             except Exception as error:  # noqa: BLE001 - the address may be taken by now: a failed start
                 self._failed_to_start(error)
                 return
@@ -236,7 +238,7 @@ class AgentUnit(Unit):
             return
         self._clear_alarm()
         node = self.parent.node
-        if not node.stopping and not self.parent.retired:
+        if self._is_announced and not node.stopping and not self.parent.retired:
             node.release(cell.address)
         self.parent.child_ended(self)
 
@@ -249,6 +251,12 @@ class AgentUnit(Unit):
     def addresses(self) -> list[str]:
         return [self.id]
 
+    def announce(self) -> None:
+        """Make its address known to the swarm."""
+        self._is_announced = True
+        self.parent.node.presence.register([self.id])
+
     def registered(self) -> None:
+        self._is_announced = True
         if self.state == "ended":
             self.parent.node.release(self.spec.address)

@@ -77,6 +77,9 @@ class Child:
             raise ConfigurationError(
                 f"{here}: restart={restart!r}: choose one of {', '.join(map(repr, get_args(RestartType)))}"
             )
+        _check_kwargs(kwargs, here)
+        if not isinstance(preserve_state, bool | None):
+            raise ConfigurationError(f"{here}: preserve_state={preserve_state!r}: give True, False or None")
         if not isinstance(args, tuple | list):
             raise ConfigurationError(
                 f"{here}: args={args!r}: give the constructor's arguments as a tuple, such as (x, y)"
@@ -122,7 +125,21 @@ def _agent_class(cls: type[Agent] | str) -> type[Agent]:
     found = _imported(cls) if isinstance(cls, str) else cls
     if not (isinstance(found, type) and issubclass(found, Agent)):
         raise ConfigurationError(f"Child({cls!r}, ...): the first argument is a subclass of Agent")
+    if found is Agent:
+        raise ConfigurationError(
+            f"Child({cls!r}, ...): Agent itself handles nothing: the first argument is a subclass of it"
+        )
     return found
+
+
+def _check_kwargs(kwargs: object, here: str) -> None:
+    """Refuse what cannot be the keyword arguments of a constructor."""
+    if kwargs is None or (isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)):
+        return
+    raise ConfigurationError(
+        f"{here}: kwargs={kwargs!r}: give a dict from the names of the constructor's arguments, "
+        "such as {'limit': 5}"
+    )
 
 
 def _imported(place: str) -> Any:

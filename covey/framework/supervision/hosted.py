@@ -128,7 +128,7 @@ class HostedUnit(AgentUnit):
 
     def begin(self, cause: str) -> None:
         node, address = self.parent.node, self.spec.address
-        node.presence.register([self.id])
+        self.announce()
         other = node.directory.find(address, activate=False)
         if other is not None and other.placed and other is not self.cell:
             # Placement put one there while nobody supervised the address: it handles what it has, and goes.

@@ -7,7 +7,7 @@ and performs the actions that are handed to `emit`, in their order; it may tell 
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -90,6 +90,7 @@ class SupervisorMachine(Generic[C]):
     __slots__ = (
         "_announced",
         "_awaited",
+        "_children",
         "_draw",
         "_emit",
         "_falling",
@@ -101,7 +102,6 @@ class SupervisorMachine(Generic[C]):
         "_wait_s",
         "_waits",
         "cause",
-        "children",
         "failure",
         "phase",
     )
@@ -116,7 +116,8 @@ class SupervisorMachine(Generic[C]):
         self._spec = spec
         self._emit = emit
         self._draw = draw
-        self.children: list[C] = list(children)
+        self._children: dict[C, None] = dict.fromkeys(children)
+        """In order. A dict, because thousands may come and go one by one."""
         self.phase: Phase = "new"
         self.failure: Failure[C] | None = None
         self.cause: C | None = None
@@ -126,8 +127,8 @@ class SupervisorMachine(Generic[C]):
         """Of the restarts of a group."""
         self._falling: list[C] = []
         """Who has to go down, the next one last."""
-        self._rising: deque[C] = deque()
-        """Who has to come up, in order."""
+        self._rising: OrderedDict[C, None] = OrderedDict()
+        """Who has to come up, in order; its first is taken in no time, as a dict's is not."""
         self._awaited: C | None = None
         """The child whose going down or coming up the next one waits for."""
         self._wait_s = 0.0
@@ -135,6 +136,11 @@ class SupervisorMachine(Generic[C]):
         self._waits = False
         self._token = 0
         self._announced = False
+
+    @property
+    def children(self) -> list[C]:
+        """All of them in order, in time proportional to their number; from any thread."""
+        return list(self._children)
 
     @property
     def has_restarted(self) -> bool:
@@ -154,7 +160,7 @@ class SupervisorMachine(Generic[C]):
         self._history = ()
         self._wait_s = 0.0
         self._announced = False
-        self._plan(rising=self.children)
+        self._plan(rising=self._children)
 
     def halt(self) -> None:
         """Let all children go down but keep their addresses and mail; `halted` follows."""
@@ -162,13 +168,13 @@ class SupervisorMachine(Generic[C]):
             self._emit(Action("halted"))
         elif self.phase == "running":
             self.phase = "halting"
-            self._plan(falling=self.children)
+            self._plan(falling=self._children)
 
     def stop(self) -> None:
         """End all children for good, the last first; `stopped` follows."""
         if self.phase not in ("stopping", "stopped"):
             self.phase = "stopping"
-            self._plan(falling=self.children)
+            self._plan(falling=self._children)
 
     def retire(self) -> None:
         """Decide nothing any more: the children are ended by somebody else."""
@@ -182,9 +188,9 @@ class SupervisorMachine(Generic[C]):
         """One more child, the last; it starts once it is its turn."""
         if child.state == "ended" and child.restart == "temporary":
             return  # it was ended before it was added
-        self.children.append(child)
+        self._children[child] = None
         if self.phase == "running" and child.state == "waiting":
-            self._rising.append(child)
+            self._rising[child] = None
             self._go_on()
 
     def revive(self, child: C) -> None:
@@ -192,22 +198,20 @@ class SupervisorMachine(Generic[C]):
         if child.state == "ended":
             child.state = "waiting"
             if self.phase == "running":
-                self._rising.append(child)
+                self._rising[child] = None
                 self._go_on()
 
     def terminate(self, child: C) -> None:
         """End one child for good; its spec stays. `ended` follows, unless it had ended."""
-        if child in self._rising:
-            self._rising.remove(child)
+        self._rising.pop(child, None)
         if child.state not in ("ending", "ended"):
             child.state = "ending"
             self._emit(Action("end", child))
 
     def delete(self, child: C) -> None:
         """Forget a child that has ended."""
-        self.children.remove(child)
-        if child in self._rising:  # with its group, which is restarted at the moment
-            self._rising.remove(child)
+        self._children.pop(child, None)
+        self._rising.pop(child, None)  # with its group, which is restarted at the moment
 
     # -- what happened -----------------------------------------------------------------------------
 
@@ -222,8 +226,8 @@ class SupervisorMachine(Generic[C]):
         if child.state == "ended":
             return
         child.state = "ended"
-        if child.is_dynamic and child.restart == "temporary" and child in self.children:
-            self.children.remove(child)
+        if child.is_dynamic and child.restart == "temporary":
+            self._children.pop(child, None)
         self._free(child)
 
     def down(self, child: C, error: BaseException | None, now: float, verdict: Verdict = "restart") -> None:
@@ -274,7 +278,7 @@ class SupervisorMachine(Generic[C]):
             self.phase = "halting"
             self.failure = Failure(child, error, why)
             self._emit(Action("escalate", child))
-            self._plan(falling=self.children)
+            self._plan(falling=self._children)
 
     # -- the rules ---------------------------------------------------------------------------------
 
@@ -304,12 +308,13 @@ class SupervisorMachine(Generic[C]):
 
     def _restart_group(self, child: C) -> None:
         """The children that go down and up with one that failed, and those of whom that was due already."""
-        first = 0 if self._spec.strategy == "one_for_all" else self.children.index(child)
-        group = self.children[first:]
+        children = self.children
+        first = 0 if self._spec.strategy == "one_for_all" else children.index(child)
+        group = children[first:]
         self.cause = child
         # Two may have failed one after the other: those before the group that were not yet up again.
         due = {self._awaited, *self._rising}
-        before = [c for c in self.children[:first] if c.falls or c in due]
+        before = [c for c in children[:first] if c.falls or c in due]
         falling = [*(c for c in before if c.falls), *group]
         rising = [*(c for c in before if not c.falls or _comes_back(c)), *filter(_comes_back, group)]
         self._plan(falling=falling, rising=rising)
@@ -320,7 +325,7 @@ class SupervisorMachine(Generic[C]):
         self._falling = list(falling)
         for child in self._falling:
             child.falls = True
-        self._rising = deque(rising)
+        self._rising = OrderedDict.fromkeys(rising)
         self._waits = False
         self._token += 1
         if self._awaited is not None and self._awaited.state not in ("halting", "ending"):
@@ -351,7 +356,7 @@ class SupervisorMachine(Generic[C]):
                     self._emit(Action("wait", None, self._wait_s, self._token))
                 return
             elif self._rising:
-                self._rise(self._rising.popleft())
+                self._rise(self._rising.popitem(last=False)[0])
             else:
                 self.cause = None
                 if self.phase == "running" and not self._announced:

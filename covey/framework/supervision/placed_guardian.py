@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 from covey.framework.cell import Cell
 from covey.framework.error_text import encodable, error_text
 from covey.framework.events import AgentEscalated
-from covey.framework.supervision.restart import Backoff, Streak, decide_restart
+from covey.framework.supervision.backoff import Backoff
+from covey.framework.supervision.restart import Streak, decide_restart
 from covey.framework.supervision.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from covey.framework.errors import ConfigurationError
+from covey.framework.supervision.backoff import Backoff, delay_s
 
 __all__ = [
-    "Backoff",
     "Limits",
     "Restart",
     "RestartType",
     "Streak",
     "add_restart",
     "decide_restart",
-    "delay_s",
     "recent_restarts",
     "wants_restart",
 ]
 
 RestartType = Literal["permanent", "transient", "temporary"]
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How long a supervisor waits before it restarts a child again.
-
-    The first restart after a quiet time is immediate. From the second in a row the wait is `initial_s`,
-    then times `factor` each, at most `max_s`, and up to `jitter` (a share of it) is added at random, so
-    that children which failed together do not return together. A child that was restarted `reset_s` ago or
-    longer is quiet again.
-    """
-
-    initial_s: float = 0.05
-    factor: float = 2.0
-    max_s: float = 10.0
-    jitter: float = 0.2
-    reset_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        fields = (self.initial_s, self.factor, self.max_s, self.jitter, self.reset_s)
-        if not all(_is_number(value) for value in fields) or not (
-            0 <= self.initial_s <= self.max_s
-            and self.factor >= 1
-            and 0 <= self.jitter <= 1
-            and self.reset_s > 0
-        ):
-            raise ConfigurationError(
-                f"{self}: needs finite numbers with 0 <= initial_s <= max_s, factor >= 1, 0 <= jitter <= 1 "
-                "and reset_s > 0"
-            )
 
 
 class Limits(Protocol):
@@ -128,17 +94,3 @@ def add_restart(
 def recent_restarts(history: tuple[float, ...], now: float, period_s: float) -> int:
     """How many restarts of a history count towards the intensity at `now`."""
     return sum(now - at < period_s for at in history)
-
-
-def delay_s(backoff: Backoff | None, in_a_row: int, random_share: float | None = None) -> float:
-    """Seconds to wait before restart number `in_a_row` (1 for the first after a quiet time)."""
-    if backoff is None or in_a_row <= 1:
-        return 0.0
-    # The exponent is capped: factor ** 2000 would overflow long after max_s was reached.
-    wait = min(backoff.max_s, backoff.initial_s * backoff.factor ** min(in_a_row - 2, 64))
-    share = random.random() if random_share is None else random_share
-    return wait * (1 + backoff.jitter * share)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

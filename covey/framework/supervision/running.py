@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+import threading
 from collections.abc import Iterator
-from time import monotonic
+from itertools import count
 from typing import TYPE_CHECKING
 
-from covey.framework.dispatcher import BUDGET_S
 from covey.framework.error_text import REPORT_CHARS, error_text
 from covey.framework.errors import SwarmFailedError
 from covey.framework.events import AgentEscalated
+from covey.framework.reply import LOOP_THREADS, Reply
+from covey.framework.supervision.agenda import Agenda
 from covey.framework.supervision.agent_unit import AgentUnit
 from covey.framework.supervision.child import Child
 from covey.framework.supervision.machine import Action, Phase, SupervisorMachine
@@ -24,44 +25,12 @@ if TYPE_CHECKING:
     from covey.framework.cell import Cell
     from covey.framework.node import Node
 
-__all__ = ["Agenda", "RunningSupervisor"]
+__all__ = ["RunningSupervisor"]
 
 logger = logging.getLogger("covey.supervisor")
 
-
-class Agenda:
-    """What is to be done in one tree of supervisors, in order: so that no depth of nesting is recursion.
-
-    It takes a few milliseconds at a time, and the agents of the node have their turns in between.
-    """
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._items: deque[tuple[RunningSupervisor, Action[Unit]]] = deque()
-        self.is_performing = False
-
-    def add(self, supervisor: RunningSupervisor, action: Action[Unit]) -> None:
-        """Do this after all that is to be done already."""
-        self._items.append((supervisor, action))
-
-    def perform(self) -> None:
-        """Do what there is to do."""
-        if self.is_performing:
-            return
-        self.is_performing = True
-        items, until = self._items, monotonic() + BUDGET_S
-        try:
-            while items:
-                supervisor, action = items.popleft()
-                try:
-                    supervisor.perform(action)
-                except Exception:
-                    logger.exception("internal error in supervisor %s at %s", supervisor.path, action.what)
-                if monotonic() >= until:
-                    self._node.dispatcher.call(self.perform)
-                    return
-        finally:
-            self.is_performing = False
+ABORT_S = 5.0
+"""How long whoever supervises waits for the end of the agents that were made before one could not be."""
 
 
 class RunningSupervisor(Unit):
@@ -71,6 +40,7 @@ class RunningSupervisor(Unit):
         "_agenda",
         "_by_id",
         "_machine",
+        "_numbers",
         "_restart_cause",
         "_stop_reason",
         "node",
@@ -100,6 +70,7 @@ class RunningSupervisor(Unit):
         units = [self.unit_of(child) for child in spec.children]
         self._machine: SupervisorMachine[Unit] = SupervisorMachine(spec, units, self._note)
         self._by_id = {unit.id: unit for unit in units}
+        self._numbers = count(len(units) + 1)
 
     def unit_of(self, child: Child | Supervisor, *, is_dynamic: bool = False) -> Unit:
         """A child of this supervisor, not started yet."""
@@ -174,6 +145,10 @@ class RunningSupervisor(Unit):
         if self._by_id.get(unit.id) is unit:
             del self._by_id[unit.id]
 
+    def next_number(self) -> int:
+        """Of a pool's next child: none is given twice; from any thread."""
+        return next(self._numbers)
+
     # -- as a child of another, or of the node -----------------------------------------------------
 
     def begin(self, cause: str) -> None:
@@ -199,6 +174,28 @@ class RunningSupervisor(Unit):
     def stop(self, reason: str) -> None:
         """End a supervisor that is nobody's child, or was never started."""
         self.end(reason)
+
+    def abort(self) -> None:
+        """One of its agents could not be constructed: end the others, and wait for that; from any thread."""
+        ended = threading.Event()
+        reply: Reply[None] = Reply(self.path, message_type="abort")
+        reply.add_done_callback(ended.set)
+
+        def end() -> None:
+            self.waiting_replies = [*(self.waiting_replies or ()), reply]
+            self.stop("a sibling could not be constructed")
+
+        self.node.dispatcher.call(end)
+        if threading.get_ident() not in LOOP_THREADS:
+            ended.wait(ABORT_S)  # their addresses are free for whoever tries again
+
+    def answer_all(self) -> None:
+        """The node has stopped, and with it all that is below: tell those who wait for an end."""
+        for unit in self.units:
+            unit.answer_ended()
+            if isinstance(unit, RunningSupervisor):
+                unit.answer_all()
+        self.answer_ended()
 
     def nodes_changed(self) -> None:
         for unit in self.units:
@@ -234,9 +231,20 @@ class RunningSupervisor(Unit):
     def child_ended(self, unit: Unit) -> None:
         self._machine.ended(unit)
         if unit.is_dynamic and unit.restart == "temporary":
-            self.unclaim(unit)
+            self._forget(unit)
         unit.answer_ended()
         self._agenda.perform()
+
+    def child_registered(self, unit: Unit) -> None:
+        """The addresses of a child were made known, which it may not have lived to see."""
+        unit.registered()
+        if self.find(unit.id) is not unit:
+            self._forget(unit)
+
+    def _forget(self, unit: Unit) -> None:
+        self.unclaim(unit)
+        if self.find(unit.id) is None:  # else another child has taken its place
+            self.node.unrelease(unit.addresses())
 
     def child_lost(self, unit: Unit) -> None:
         """A child is gone with its node, which is no failure of it."""
@@ -247,18 +255,18 @@ class RunningSupervisor(Unit):
         """What the spec's `decide` says; from any thread."""
         try:
             return check_verdict(self.spec.decide(error), f"{self.path}.decide")
-        except Exception as crash:  # noqa: BLE001 - whatever a user's decide may raise
+        except BaseException as crash:  # noqa: BLE001 - whatever a user's decide may raise
             self._crash(unit, crash)
             return "escalate"
 
-    def _crash(self, unit: Unit, error: Exception) -> None:
+    def _crash(self, unit: Unit, error: BaseException) -> None:
         logger.error("supervisor %s has crashed: its decide raised", self.path, exc_info=error)
         if self.is_performing and self.node.dispatcher.here:
             self._crashed(unit, error)
         else:
             self.node.dispatcher.call(self._crashed, unit, error)
 
-    def _crashed(self, unit: Unit, error: Exception) -> None:
+    def _crashed(self, unit: Unit, error: BaseException) -> None:
         self._machine.give_up(unit, error, "crash")
         self._agenda.perform()
 
@@ -294,7 +302,7 @@ class RunningSupervisor(Unit):
             return False
         if self.find(unit.id) is unit:
             self._machine.delete(unit)
-            self.unclaim(unit)
+            self._forget(unit)
         return True
 
     # -- what the machine decides ------------------------------------------------------------------

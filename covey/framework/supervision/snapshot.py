@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from covey.framework.dead_letters import clip_text
 from covey.framework.error_text import encodable, error_text
+from covey.framework.errors import ConfigurationError
 from covey.framework.state import PASSIVE, RUNNING, STATES
 from covey.framework.supervision.agent_unit import AgentUnit
 from covey.framework.supervision.excerpt import STRUCTURE, TROUBLED, WELL, Bounds, excerpt
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from covey.framework.cell import Cell
     from covey.framework.node import Node
 
-__all__ = ["MOST_BYTES", "MOST_CHILDREN", "tree_of"]
+__all__ = ["MOST_BYTES", "MOST_CHILDREN", "check_most", "tree_of"]
 
 MOST_CHILDREN = 20
 MOST_BYTES = 512 * 1024
@@ -34,6 +35,13 @@ class Group(NamedTuple):
 
     label: str
     items: Sequence[Unit | Cell]
+
+
+def check_most(most_children: int) -> int:
+    """Refuse what is no number of children to show."""
+    if isinstance(most_children, bool) or not isinstance(most_children, int):
+        raise ConfigurationError(f"most_children={most_children!r}: give a number of children, such as 20")
+    return most_children
 
 
 def tree_of(node: Node, most_children: int = MOST_CHILDREN) -> NodeTree:

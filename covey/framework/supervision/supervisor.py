@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from covey.framework.address import check_key
 from covey.framework.errors import ConfigurationError
+from covey.framework.supervision.backoff import Backoff
 from covey.framework.supervision.child import Child
-from covey.framework.supervision.restart import Backoff, RestartType
+from covey.framework.supervision.restart import RestartType
 from covey.framework.supervision.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -69,6 +72,13 @@ class Supervisor:
         """
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise ConfigurationError(f"Supervisor.pool({agent!r}, {size!r}): give a number of children")
+        known = {field.name for field in fields(cls)} - {"children", "name", "template"}
+        unknown = sorted(limits.keys() - known)
+        if unknown:
+            raise ConfigurationError(
+                f"Supervisor.pool(..., {unknown[0]}=...): a pool has no such option: choose among those of a "
+                f"child, and {', '.join(sorted(known))}"
+            )
         more = {} if shutdown_s is None else {"shutdown_s": shutdown_s}
         template = Child(
             agent,
@@ -84,6 +94,14 @@ class Supervisor:
         name = template.cls.kind if name is None else name
         children = [numbered(template, name, number) for number in range(1, size + 1)]
         return cls(children, name=name, template=template, **limits)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if inspect.iscoroutinefunction(cls.decide) or inspect.isasyncgenfunction(cls.decide):
+            raise ConfigurationError(
+                f"{cls.__name__}.decide is async, but it is called where the agent has failed and nobody can "
+                "await it: write a plain `def decide`"
+            )
 
     def decide(self, error: BaseException) -> Verdict:
         """What to do about an error that the child's own `verdicts` do not name.
@@ -117,9 +135,13 @@ class Supervisor:
         return [child.id for child in self.walk()]
 
     def __post_init__(self) -> None:
-        here = f"Supervisor(name={self.name!r})"
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
-            raise ConfigurationError(f"{here}: give it a name without '/', which separates names in a path")
+            raise ConfigurationError(
+                f"Supervisor(name={str(self.name)[:40]!r}): give it a name without '/', which separates names "
+                "in a path"
+            )
+        check_key(self.name, "Supervisor(...): the name")
+        here = f"Supervisor(name={self.name!r})"
         if self.strategy not in get_args(Strategy):
             choices = ", ".join(map(repr, get_args(Strategy)))
             raise ConfigurationError(f"{here}: strategy={self.strategy!r}: choose one of {choices}")
@@ -131,6 +153,14 @@ class Supervisor:
             raise ConfigurationError(f"{here}: period_s={self.period_s!r}: give seconds, more than 0")
         if self.backoff is not None and not isinstance(self.backoff, Backoff):
             raise ConfigurationError(f"{here}: backoff={self.backoff!r}: give a Backoff(...), or None")
+        if self.template is not None and not isinstance(self.template, Child):
+            raise ConfigurationError(
+                f"{here}: template={self.template!r}: give a Child(cls, key), or use Supervisor.pool(...)"
+            )
+        if not isinstance(self.children, Iterable):
+            raise ConfigurationError(
+                f"{here}: children={self.children!r}: give a list, such as [Child(cls, key), ...]"
+            )
         object.__setattr__(self, "children", tuple(self.children))  # nobody changes a spec that runs
         _check_children(self, here)
 
@@ -152,7 +182,7 @@ def numbered(template: Child, name: str, number: int) -> Child:
 
 def _is_period(value: object) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value > 0  # type: ignore[arg-type, operator]
+    return is_number and 0 < value <= sys.float_info.max  # type: ignore[operator]
 
 
 def _check_children(spec: Supervisor, here: str) -> None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from covey.framework.errors import AddressInUseError, AgentDeadError, ConfigurationError
 from covey.framework.reply import Reply, finished
-from covey.framework.state import PASSIVE
-from covey.framework.supervision.agent_unit import AgentUnit
 from covey.framework.supervision.child import Child
-from covey.framework.supervision.remote_unit import RemoteUnit
+from covey.framework.supervision.child_info import ChildCounts, ChildInfo, info_of
 from covey.framework.supervision.running import RunningSupervisor
 from covey.framework.supervision.supervisor import Supervisor, numbered
 from covey.framework.supervision.unit import Unit
@@ -20,44 +16,16 @@ from covey.framework.supervision.unit import Unit
 if TYPE_CHECKING:
     from covey.framework.ref import AgentRef
 
-__all__ = ["ChildCounts", "ChildInfo", "SupervisorRef"]
-
-
-@dataclass(frozen=True, slots=True)
-class ChildInfo:
-    """One child of a supervisor at one moment."""
-
-    id: str
-    """Its address, or its name if it is a supervisor."""
-    is_supervisor: bool
-    state: str
-    """`waiting`, `starting`, `running`, `passive`, `backoff`, `halting`, `halted`, `ending` or `ended`."""
-    restart: str
-    restarts: int
-    waiting: int
-    """Messages in its mailbox; 0 where that is on another node."""
-    last_error: str
-    node: str
-    """Where it lives; empty while it waits for a node."""
-
-
-class ChildCounts(NamedTuple):
-    """How many children a supervisor has, as Erlang/OTP's `count_children` says it."""
-
-    specs: int
-    active: int
-    supervisors: int
-    workers: int
+__all__ = ["SupervisorRef"]
 
 
 class SupervisorRef:
     """A running supervisor, as `swarm.supervise` gives it. Every method may be called from any thread."""
 
-    __slots__ = ("_numbers", "_running")
+    __slots__ = ("_running",)
 
     def __init__(self, running: RunningSupervisor) -> None:
         self._running = running
-        self._numbers = count(len(running.spec.children) + 1)
 
     @property
     def name(self) -> str:
@@ -76,7 +44,7 @@ class SupervisorRef:
 
     def supervisor(self, name: str) -> SupervisorRef:
         """The supervisor of that name among the children."""
-        found = self._running.find(name)
+        found = self._unit(name)
         if not isinstance(found, RunningSupervisor):
             raise self._unknown(name)
         return SupervisorRef(found)
@@ -85,7 +53,7 @@ class SupervisorRef:
 
     def which_children(self) -> tuple[ChildInfo, ...]:
         """The children in order."""
-        return tuple(map(_info_of, self._running.known))
+        return tuple(map(info_of, self._running.known))
 
     def count_children(self) -> ChildCounts:
         """How many there are, and of what kind; `active` ones have an instance now."""
@@ -100,7 +68,8 @@ class SupervisorRef:
         """Add a child, the last in order, and start it; without an argument a pool's next one.
 
         Constructors run in the calling thread, and their errors raise there. A temporary child that was
-        added like this is forgotten when it has ended.
+        added like this is forgotten when it has ended. While the supervisor itself waits for its restart,
+        the child does so with it.
 
         Raises:
             AddressInUseError: a child has this id, or an agent this address.
@@ -109,16 +78,12 @@ class SupervisorRef:
             Exception: what a constructor raises.
         """
         running = self._running
-        if child is None:
-            child = self._next_of_pool()
-        if not isinstance(child, Child | Supervisor):
+        if child is None and running.spec.template is None:
+            raise self._no_pool()
+        if not isinstance(child, Child | Supervisor | None):
             raise ConfigurationError(f"start_child({child!r}): give a Child(cls, key) or a Supervisor([...])")
-        self._check_running()
-        unit = running.unit_of(child, is_dynamic=True)
-        known = running.claim(unit)
-        if known is not unit:
-            what = "restart_child or delete_child it" if known.state == "ended" else "choose another key"
-            raise AddressInUseError(unit.id, f"supervisor {running.path} has a child of this id: {what}")
+        self._check_not_ended()
+        unit = self._claimed_of_pool() if child is None else self._claimed(child)
         try:
             self._construct(unit)
         except BaseException:
@@ -130,7 +95,7 @@ class SupervisorRef:
     def restart_child(self, child_id: str) -> AgentRef | SupervisorRef:
         """Start a child again that has ended; the others are not touched. Errors as for `start_child`."""
         unit = self._unit(child_id)
-        self._check_running()
+        self._check_not_ended()
         if unit.state != "ended":
             raise AddressInUseError(
                 child_id, f"the child is {unit.state}: terminate_child it first, and wait for that"
@@ -179,7 +144,6 @@ class SupervisorRef:
 
         def delete() -> None:
             if self._running.delete(unit):
-                self._running.node.unrelease(unit.addresses())
                 reply.resolve(None)
             else:
                 reply.fail(
@@ -247,14 +211,23 @@ class SupervisorRef:
             terminated.add_done_callback(forget)
         return done
 
-    def _next_of_pool(self) -> Child:
-        spec = self._running.spec
-        if spec.template is None:
-            raise self._no_pool()
-        while True:
-            child = numbered(spec.template, spec.name, next(self._numbers))
-            if self._running.find(child.id) is None:
-                return child
+    def _claimed(self, child: Child | Supervisor) -> Unit:
+        running = self._running
+        unit = running.unit_of(child, is_dynamic=True)
+        known = running.claim(unit)
+        if known is not unit:
+            what = "restart_child or delete_child it" if known.state == "ended" else "choose another key"
+            raise AddressInUseError(unit.id, f"supervisor {running.path} has a child of this id: {what}")
+        return unit
+
+    def _claimed_of_pool(self) -> Unit:
+        running, spec = self._running, self._running.spec
+        assert spec.template is not None
+        while True:  # a child that was given may have the number
+            child = numbered(spec.template, spec.name, running.next_number())
+            unit = running.unit_of(child, is_dynamic=True)
+            if running.claim(unit) is unit:
+                return unit
 
     def _construct(self, unit: Unit) -> None:
         presence = self._running.node.presence
@@ -263,10 +236,10 @@ class SupervisorRef:
             unit.construct()
         except BaseException:
             if isinstance(unit, RunningSupervisor):
-                self._running.node.dispatcher.call(unit.stop, "a sibling could not be constructed")
+                unit.abort()
             raise
         presence.register(unit.addresses())
-        self._running.node.dispatcher.call(unit.registered)
+        self._running.node.dispatcher.call(self._running.child_registered, unit)
 
     def _ref_of(self, unit: Unit) -> AgentRef | SupervisorRef:
         if isinstance(unit, RunningSupervisor):
@@ -274,13 +247,14 @@ class SupervisorRef:
         return self._running.node.agent(unit.spec.cls, unit.spec.key)
 
     def _unit(self, child_id: str) -> Unit:
-        unit = self._running.find(child_id)
+        unit = self._running.find(child_id) if isinstance(child_id, str) else None
         if unit is None:
             raise self._unknown(child_id)
         return unit
 
-    def _check_running(self) -> None:
-        if not self.is_running:
+    def _check_not_ended(self) -> None:
+        # One that gave up has not: its own supervisor may restart it, with all children that it has then.
+        if self._running.retired or self._running.phase in ("stopping", "stopped"):
             raise AgentDeadError(self.path, "the supervisor has ended: supervise the children anew")
 
     def _unknown(self, child_id: str) -> ConfigurationError:
@@ -298,22 +272,3 @@ class SupervisorRef:
 
     def __repr__(self) -> str:
         return f"<SupervisorRef {self.path}>"
-
-
-def _info_of(unit: Unit) -> ChildInfo:
-    cell = unit.cell if isinstance(unit, AgentUnit) else None
-    remote = unit if isinstance(unit, RemoteUnit) else None
-    restarts = 0 if cell is None else cell.restarts
-    state: str = unit.state
-    if cell is not None and cell.state == PASSIVE and state == "running":
-        state = "passive"
-    return ChildInfo(
-        id=unit.id,
-        is_supervisor=isinstance(unit, RunningSupervisor),
-        state=state,
-        restart=unit.restart,
-        restarts=restarts if remote is None else remote.restarts,
-        waiting=0 if cell is None else len(cell.mail or ()),
-        last_error=unit.last_error,
-        node=unit.parent.node.name if remote is None else remote.on_node,
-    )

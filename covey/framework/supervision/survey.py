@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from covey.framework.cluster.membership import SAID_GOODBYE
 from covey.framework.error_text import encodable, error_text
-from covey.framework.errors import AskTimeoutError, CoveyError
+from covey.framework.errors import AskTimeoutError, ConfigurationError, CoveyError
 from covey.framework.events import NodeJoined, NodeLeft
 from covey.framework.messages.message import message
-from covey.framework.reply import Reply
-from covey.framework.supervision.snapshot import MOST_CHILDREN, tree_of
+from covey.framework.reply import MAX_WAIT_S, Reply
+from covey.framework.supervision.snapshot import MOST_CHILDREN, check_most, tree_of
 from covey.framework.supervision.tree import NodeTree, fill_in
 
 if TYPE_CHECKING:
@@ -58,8 +58,11 @@ class Survey:
     """
 
     def __init__(self, node: Node, most_children: int = MOST_CHILDREN, timeout_s: float = SURVEY_S) -> None:
+        is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+        if not (is_number and 0 <= timeout_s <= MAX_WAIT_S):
+            raise ConfigurationError(f"timeout={timeout_s!r}: give seconds, from 0 to {MAX_WAIT_S:g}")
         self._node = node
-        self._request = TreeRequest(most_children=min(most_children, 1 << 31))
+        self._request = TreeRequest(most_children=max(0, min(check_most(most_children), 1 << 31)))
         self._timeout_s = timeout_s
         self._due = node.now() + timeout_s
         self._found: dict[str, NodeTree | None] = {}

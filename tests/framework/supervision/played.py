@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from covey.framework.supervision.backoff import Backoff
 from covey.framework.supervision.machine import ChildRecord
-from covey.framework.supervision.restart import Backoff
 
 __all__ = ["BAD", "STRATEGIES", "Kid", "Spec"]
 

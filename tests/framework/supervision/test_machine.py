@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from covey.framework.supervision.backoff import Backoff
 from covey.framework.supervision.machine import Action, SupervisorMachine
-from covey.framework.supervision.restart import Backoff
 from tests.framework.supervision.played import BAD, STRATEGIES, Kid, Spec
 
 
