@@ -310,7 +310,8 @@ class Swarm:
         """
         kind = kind_or_cls if kind_or_cls is None or isinstance(kind_or_cls, str) else kind_or_cls.kind
         cells = self._running.directory.cells
-        return tuple(info_of(cell) for cell in cells if kind is None or cell.address.kind == kind)
+        wanted = (cell for cell in cells if not cell.is_held and (kind is None or cell.address.kind == kind))
+        return tuple(map(info_of, wanted))
 
     def tree(self, most_children: int = MOST_CHILDREN) -> NodeTree:
         """This node's supervisors with what is below them, and its other agents, at this moment.

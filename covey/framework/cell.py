@@ -115,6 +115,9 @@ class Cell(Receiver):
         self.ending: Callable[[], None] | None = None
         """What is to be done once a stopping agent has neither tasks nor children."""
 
+    is_held = False
+    """Whether it only holds mail for an agent that is about to live on another node."""
+
     def __repr__(self) -> str:
         return f"<Cell {self.address} {STATES[self.state]}>"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -17,6 +18,8 @@ __all__ = ["TICK_S", "Bucket", "DeadlineWheel", "Expiring"]
 TICK_S = 0.005
 _TICKS_PER_S = 200.0
 LARGE_BYTES = 8_192
+EMPTY_KEPT = 2_048
+"""Buckets whose members have all left are dropped when there are so many, and as many as are in use."""
 
 
 class Expiring(Protocol):
@@ -39,7 +42,7 @@ class Bucket(set[Expiring]):
         self.expired = False
         """Set before its members are expired: who joins later expires by itself."""
         self.retired = False
-        """Set before another takes its place: who joins later joins that one."""
+        """Set once it is out of use: who joins later joins the one in its place."""
 
     def emptied(self) -> None:
         """Give its memory back: a set keeps the table of its best days until its tick has come."""
@@ -53,11 +56,13 @@ class DeadlineWheel:
     The owner of the timer asks `next_s` for the time of the earliest bucket and calls `expire_until`.
     """
 
-    __slots__ = ("_buckets", "_heap", "_lock", "next_s")
+    __slots__ = ("_buckets", "_heap", "_lock", "_most", "next_s")
 
     def __init__(self) -> None:
         self._buckets: dict[int, Bucket] = {}
         self._heap: list[int] = []
+        self._most = EMPTY_KEPT
+        """How many buckets there may be until the empty ones are dropped."""
         # Re-entrant: a garbage collection inside may end an object that joins or leaves a bucket.
         self._lock = threading.RLock()
         self.next_s = math.inf
@@ -81,6 +86,8 @@ class DeadlineWheel:
         with self._lock:
             bucket = self._buckets.get(tick)
             if bucket is None:
+                if len(self._buckets) >= self._most:
+                    self._sweep()
                 bucket = self._buckets[tick] = Bucket(tick, self._retire)
                 heapq.heappush(self._heap, tick)
                 self.next_s = self._heap[0] * TICK_S
@@ -94,6 +101,24 @@ class DeadlineWheel:
             fresh = self._buckets[bucket.tick] = Bucket(bucket.tick, self._retire)
             bucket.retired = True
             fresh.update(bucket)  # who joined just now
+
+    def _sweep(self) -> None:
+        """Drop the empty buckets: those of an hour's deadline would stay for an hour.
+
+        Every so many buckets that were opened: it costs next to nothing for each, and nothing where deadlines
+        are near. The owner's timer may come too early then, and finds nothing due.
+        """
+        self._most = sys.maxsize  # for whom a garbage collection lets join meanwhile
+        for bucket in list(self._buckets.values()):
+            if bucket or self._buckets.get(bucket.tick) is not bucket:
+                continue
+            del self._buckets[bucket.tick]
+            bucket.retired = True
+            if bucket:  # who joined just now
+                self._buckets.setdefault(bucket.tick, Bucket(bucket.tick, self._retire)).update(bucket)
+        self._heap[:] = self._buckets  # in place: nobody who joins meanwhile is left out
+        heapq.heapify(self._heap)
+        self._most = max(EMPTY_KEPT, 2 * len(self._buckets))
 
     def expire_until(self, now: float) -> int:
         """Expire all whose tick has come; returns how many there were."""

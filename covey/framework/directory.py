@@ -13,6 +13,7 @@ from covey.framework.agent import Agent
 from covey.framework.cell import FAILED, STATES, STOPPED, Cell
 from covey.framework.construction import construct
 from covey.framework.errors import AddressInUseError, AgentDeadError, ConfigurationError
+from covey.framework.held import HeldCell
 from covey.framework.hosting import check_host
 from covey.framework.pykka_registry import leave
 from covey.framework.stuck import TimedCell
@@ -179,9 +180,11 @@ class Directory:
             if self._closed:
                 raise ConfigurationError(f"node {self._node.name} has stopped: no agent can be spawned on it")
             known = self._cells.get(address)
-            if known is not None and known.state != STOPPED:
+            if known is not None and known.state != STOPPED and not (known.is_held and supervisor):
                 raise AddressInUseError(str(address))
             cell = self._new_cell(cls, address, args, kwargs, parent, supervisor, placed=False)
+            if known is not None and known.is_held:  # the child came to the node of its supervisor
+                self._node.fencing.hand_over(known, cell)
             self._released.pop(address, None)
             self._deaths.pop(address, None)
             passive = self._passive.pop(address, None) if self._ever_passive else None
@@ -266,6 +269,19 @@ class Directory:
                 del self._cells[cell.address]
         if cell.parent is not None and cell.parent.children is not None:
             cell.parent.children.pop(cell, None)
+
+    def hold(self, cls: type[Agent], address: Address) -> HeldCell:
+        """Let mail for an address wait here until its agent lives on another node.
+
+        Raises:
+            AddressInUseError: an agent lives there.
+        """
+        with self._lock:
+            known = self._cells.get(address)
+            if known is not None and known.state != STOPPED:
+                raise AddressInUseError(str(address))
+            held = self._cells[address] = HeldCell(self._node, cls, address, self._node.dispatcher)
+        return held
 
     def replace(self, old: Cell, new: Cell) -> None:
         """Another cell stands at the address from now on."""

@@ -109,6 +109,16 @@ class Fencing:
             new.supervisor.child_replaced(old, new)
         return new
 
+    def hand_over(self, old: Cell, new: Cell) -> None:
+        """A cell that only held mail gives its queue to the agent's own; under the directory's lock."""
+        new.mail = old._make_mail()
+        new.waiters = old._make_waiters()
+        old.__class__ = FencedCell
+        self._node.directory.replace(old, new)
+        old.scheduled = True
+        old.state = STOPPED
+        move_watches(old, new)
+
     def give_up(self, cell: Cell) -> None:
         """The end of an agent whose thread is held up."""
         cell.__class__ = FencedCell

@@ -225,6 +225,10 @@ class Life:
     def request_drain(self, cell: Cell) -> None:
         """Stop an agent after its mail; at once if it has failed and waits for its restart."""
 
+        if cell.is_held:
+            cell.post(self.finish, cell, "the node stops")
+            return
+
         def drain() -> None:
             if cell.state in (FAILED, PASSIVE):
                 self.stop(cell, "the node stops")
@@ -341,7 +345,7 @@ class Life:
             end_watches(cell)
         if cell.watches is not None:
             self._tell_watchers(cell, reason)
-        if self._node.is_observed:
+        if self._node.is_observed and not cell.is_held:
             self._node.emit(AgentStopped(str(cell.address), self._node.name, reason))
         if cell.supervisor is not None:
             cell.supervisor.child_ended(cell)
@@ -353,7 +357,8 @@ class Life:
 
     def _tell_watchers(self, cell: Cell, reason: str) -> None:
         node = self._node
-        destination = node.presence.locate(cell.address, "") if cell.placed and not node.stopping else None
+        may_move = (cell.placed or cell.is_held) and not node.stopping
+        destination = node.presence.locate(cell.address, "") if may_move else None
         if destination in (None, node.name):
             notify_watches(cell, reason)
         else:  # it has moved, which is no end

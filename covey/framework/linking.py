@@ -132,7 +132,7 @@ def _hear_of(cell: Cell, target: Address, node_name: str, *, both: bool) -> None
         reply = links.heard[target] = Reply[LinkEnded](target, message_type="link")
     reply.add_done_callback(lambda: _heard(cell, target, reply, born))
     other = node.directory.find(target, node_name)
-    if other is not None and other.state != STOPPED:
+    if other is not None and other.state != STOPPED and not other.is_held:
         reply._on_cancel = lambda _reply: _forget(other, reply)
         _tell_end_of(other, reply, cell.address)
         if both:

@@ -16,6 +16,7 @@ from covey.framework.agent import Agent
 from covey.framework.backpressure import DONE
 from covey.framework.cell import STOPPED, Cell
 from covey.framework.cluster.inbound import Inbound
+from covey.framework.cluster.locator import RESERVED
 from covey.framework.cluster.outbound import ENVELOPE_OVERHEAD_BYTES, Outbound
 from covey.framework.cluster.presence import JOIN_S, Presence
 from covey.framework.cluster.publishing import Publishing
@@ -107,6 +108,7 @@ class Node(Reports):
         self.inbound.serve(ChildOrder, self._serve_order)
         self.inbound.serve(TreeRequest, partial(serve_tree, self))
         self.hosted = HostedChildren(self)
+        self.presence.home_of(self._home_of)
         self.remote_children: dict[str, RemoteUnit] = {}
         """Children of this node's supervisors that live on other nodes, by id."""
         self.supervisors: list[RunningSupervisor] = []
@@ -266,7 +268,10 @@ class Node(Reports):
     def unrelease(self, addresses: Iterable[str]) -> None:
         """No supervisor knows these addresses any more: placement may use them."""
         for address in addresses:
-            self.directory.unrelease(Address.parse(address))
+            if address.startswith(RESERVED):
+                self.presence.unregister([address])
+            else:
+                self.directory.unrelease(Address.parse(address))
 
     def started(self, cell: Cell) -> None:
         """An agent began to run."""
@@ -389,6 +394,11 @@ class Node(Reports):
 
     def _serve_order(self, order: ChildOrder, target: Address, sender: Address, port: InboundAsk) -> None:
         self.hosted.serve(order, target, sender, port)
+
+    def _home_of(self, address: str) -> str | None:
+        """The node where a child of this node's supervisors lives, if it is up."""
+        unit = self.remote_children.get(address)
+        return unit.on_node if unit is not None and unit.is_up else None
 
     def _tell_supervisors(self) -> None:
         # Not within the task that read of it: what they start or stop may be tasks that step at once.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,14 +34,14 @@ def test_no_window_of_a_period_holds_more_restarts_than_the_intensity(
 
 @given(
     st.floats(0, 10),
-    st.floats(1, 10),
+    st.floats(1, 10) | st.floats(1, sys.float_info.max) | st.integers(1, 10**300),
     st.floats(0, 100),
     st.floats(0, 1),
     st.integers(1, 5000),
     st.floats(0, 1),
 )
 def test_a_backoff_grows_to_its_limit_and_no_further(
-    initial_s: float, factor: float, more_s: float, jitter: float, in_a_row: int, share: float
+    initial_s: float, factor: float | int, more_s: float, jitter: float, in_a_row: int, share: float
 ) -> None:
     backoff = Backoff(initial_s=initial_s, factor=factor, max_s=initial_s + more_s, jitter=jitter)
     wait = delay_s(backoff, in_a_row, share)
@@ -49,6 +51,10 @@ def test_a_backoff_grows_to_its_limit_and_no_further(
     if in_a_row == 2:
         assert wait >= initial_s
     assert delay_s(None, in_a_row) == 0
+
+
+def test_a_backoff_that_grows_slowly_reaches_its_limit_too() -> None:
+    assert delay_s(Backoff(initial_s=1.0, factor=1.01, max_s=10.0), 1_000, 0.0) == 10.0
 
 
 @given(st.floats(0, 1e6), st.floats(0.001, 1e4), st.floats(0, 1e6))

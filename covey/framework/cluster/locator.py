@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from covey.framework.address import Address
 from covey.framework.cluster.placement import Placement
 
-__all__ = ["Locator"]
+__all__ = ["RESERVED", "Locator"]
 
 LOCATED_KEPT = 65_536
+RESERVED = "?"
+"""Before an address: a supervisor of that node has a child there that is, or will be, on another node."""
 
 
 class Locator:
@@ -23,6 +25,8 @@ class Locator:
         self.placement = placement
         self._own_name = own_name
         self._own = own
+        self.home_of: Callable[[str], str | None] = lambda _address: None
+        """Where a child of this node's supervisors lives now, if that is another node."""
         self._registered_on: dict[str, str] = {}
         """Which other node supervises an agent at an address."""
         self._located: dict[Address, str | None] = {}
@@ -47,7 +51,16 @@ class Locator:
         return self._supervisor_of(str(address))
 
     def _supervisor_of(self, text: str) -> str | None:
-        return self._own_name if text in self._own else self._registered_on.get(text)
+        if text in self._own:
+            return self._own_name
+        found = self._registered_on.get(text)
+        if found is not None:
+            return found
+        # Where it will live is known to its supervisor's node alone.
+        reserved = RESERVED + text
+        if reserved in self._own:
+            return self.home_of(text) or self._own_name
+        return self._registered_on.get(reserved)
 
     def update(self, placement: Placement, registered_on: dict[str, str] | None = None) -> None:
         """From now on agents live by this view."""

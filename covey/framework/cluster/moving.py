@@ -13,7 +13,7 @@ from covey.framework.reply import Reply
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
 
-__all__ = ["send_on"]
+__all__ = ["send_elsewhere", "send_on"]
 
 
 def send_on(cell: Cell, item: Any) -> bool:
@@ -22,7 +22,13 @@ def send_on(cell: Cell, item: Any) -> bool:
     successor = node.directory.find(address, activate=False) if cell.placed else None
     if successor is not None and successor is not cell and successor.offer(item):
         return True  # another agent was spawned where this one, passive, was
-    if not cell.placed or node.stopping or node.presence.locate(address, "") in (None, node.name):
+    return cell.placed and send_elsewhere(cell, item)
+
+
+def send_elsewhere(cell: Cell, item: Any) -> bool:
+    """Send mail to the node where the agent lives now; False when that is none, or this one."""
+    node, address = cell.node, cell.address
+    if node.stopping or node.presence.locate(address, "") in (None, node.name):
         return False
     envelope = opened(item)
     reply = envelope.reply

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,20 @@ class Presence:
     def registered_on(self, address: Address) -> str | None:
         """The node that supervises an agent at this address, if any does."""
         return self._locator.registered_on(address)
+
+    def home_of(self, find: Callable[[str], str | None]) -> None:
+        """Ask this function where children of this node's supervisors live."""
+        self._locator.home_of = find
+
+    def moved(self) -> None:
+        """A child of this node's supervisors lives elsewhere now: look again for each."""
+        self._locator.forget()
+        self._node.outbound.placement_changed()
+
+    def incarnation_of(self, name: str) -> int:
+        """Which life of a node is seen now; 0 for none."""
+        member = self._members.get(name)
+        return 0 if member is None else member.incarnation
 
     @property
     def placement(self) -> Placement:

@@ -34,6 +34,7 @@ logger = logging.getLogger("covey.supervisor")
 
 REPORT_WITHIN_S = 2.0
 """How long a report may take before it is sent again."""
+REPORT_TRIES = 20
 
 
 class _Away:
@@ -91,14 +92,14 @@ class _Away:
         else:
             self._send(report)
 
-    def _send(self, report: ChildReport) -> None:
-        node, away = self.node, self.supervisor_node
-        reply = node.outbound.request(away, report, REPORT_WITHIN_S)
+    def _send(self, report: ChildReport, tries: int = REPORT_TRIES) -> None:
+        node = self.node
+        reply = node.outbound.request(self.supervisor_node, report, REPORT_WITHIN_S)
 
         def answered() -> None:
-            gone = node.stopping or node.presence.locate(Address("node", away), away) != away
-            if reply.error() is not None and not gone:
-                node.later(REPORT_WITHIN_S / 2, lambda: self._send(report))
+            # Also where that node is not seen: it may have joined just now. One that is lost ends the child.
+            if reply.error() is not None and tries > 1 and not node.stopping:
+                node.later(REPORT_WITHIN_S / 2, lambda: self._send(report, tries - 1))
 
         reply.add_done_callback(answered)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from covey.framework.address import Address
 from covey.framework.cluster.failures import unpack_failure
+from covey.framework.cluster.locator import RESERVED
 from covey.framework.dead_letters import clip_text
 from covey.framework.error_text import ERROR_CHARS, error_text
 from covey.framework.errors import AddressInUseError, AgentDeadError, AskTimeoutError, RemoteError
@@ -19,6 +21,7 @@ from covey.framework.supervision.verdict import Verdict, check_verdict
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
+    from covey.framework.held import HeldCell
     from covey.framework.supervision.child import Child
     from covey.framework.supervision.running import RunningSupervisor
 
@@ -44,8 +47,12 @@ class RemoteUnit(Unit):
         "_found",
         "_ghost_on",
         "_heard",
+        "_held",
+        "_incarnation",
         "_is_wanted",
+        "_lock",
         "_order",
+        "is_up",
         "on_node",
         "restarts",
     )
@@ -58,6 +65,10 @@ class RemoteUnit(Unit):
         self.on_node = ""
         """Where it lives; empty while it waits for a node."""
         self.restarts = 0
+        self.is_up = False
+        """Whether it lives on its node: mail goes there."""
+        self._held: HeldCell | None = None
+        self._lock = threading.Lock()
         self._epoch = secrets.randbits(62)
         self._found: str | None = None
         self._order = 0
@@ -65,6 +76,8 @@ class RemoteUnit(Unit):
         """With which its life on that node began."""
         self._heard = 0
         """Number of the last report from there."""
+        self._incarnation = 0
+        """Of that node, when it got the child."""
         self._ghost_on = ""
         """A node that was lost with the child: if it comes back, it was cut off, and the child is alive."""
         self._is_wanted = False
@@ -79,12 +92,28 @@ class RemoteUnit(Unit):
             raise AddressInUseError(
                 self.id, f"it is supervised already, on node {elsewhere or known.on_node or node.name}"
             )
+        if self.state in ("waiting", "starting"):
+            self._hold()
 
     def _elsewhere(self) -> str:
         """Another supervisor's node that had the address before this one's first order; from any thread."""
         if self._found is None:  # asked for once: later it may be registered by this child's own node
             self._found = self.parent.node.presence.registered_on(self.spec.address) or ""
         return self._found
+
+    def _hold(self) -> None:
+        """Let mail wait here until it is known where it lives; from any thread."""
+        with self._lock:
+            if self._held is None and not self.is_up:
+                self._held = self.parent.node.directory.hold(self.spec.cls, self.spec.address)
+
+    def _let_go(self, reason: str) -> None:
+        """What was held goes on to where it lives, if it lives."""
+        self.parent.node.presence.moved()
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            self.parent.node.life.finish(held, reason)
 
     # -- what the supervisor does ------------------------------------------------------------------
 
@@ -106,8 +135,14 @@ class RemoteUnit(Unit):
         self._is_wanted = False
         if destination != self.on_node:
             self.on_node, self._heard = destination, 0
+            self._incarnation = node.presence.incarnation_of(destination)
             self._first_order = self._order + 1
         node.remote_children.setdefault(self.id, self)
+        try:
+            self._hold()
+        except AddressInUseError as error:  # an agent was spawned there while the child had ended
+            self._refused(error)
+            return
         self._give("start", cause)
 
     def halt(self) -> None:
@@ -124,7 +159,7 @@ class RemoteUnit(Unit):
 
     def _has_no_node(self) -> bool:
         self._is_wanted = False
-        return not self.on_node or not self._is_live(self.on_node)
+        return not self.on_node or not self._still_lives(self.on_node)
 
     def _destination(self) -> str:
         node, spec = self.parent.node, self.spec
@@ -136,6 +171,11 @@ class RemoteUnit(Unit):
     def _is_live(self, name: str) -> bool:
         node = self.parent.node
         return name == node.name or node.presence.locate(Address("node", name), name) == name
+
+    def _still_lives(self, name: str) -> bool:
+        """Whether the node lives, and was not started anew meanwhile."""
+        presence = self.parent.node.presence
+        return self._is_live(name) and presence.incarnation_of(name) == self._incarnation
 
     def _give(self, what: str, cause: str = "") -> None:
         self._order += 1
@@ -192,6 +232,8 @@ class RemoteUnit(Unit):
         self._heard = report.number
         self.restarts = report.restarts
         if report.what == "up":
+            self.is_up = True
+            self._let_go("it lives on another node")
             self.parent.child_up(self)
         elif report.what == "ended":
             self._ended()
@@ -213,6 +255,10 @@ class RemoteUnit(Unit):
 
     def _ended(self) -> None:
         self.on_node = ""
+        self.is_up = False
+        self._let_go("stopped")
+        if self.parent.phase in ("stopping", "stopped"):
+            self.parent.node.presence.unregister(self.addresses())
         children = self.parent.node.remote_children
         if children.get(self.id) is self:
             del children[self.id]
@@ -226,9 +272,13 @@ class RemoteUnit(Unit):
             node.outbound.request(ghost_on, self._order_to("end", "it was moved"), ORDER_WITHIN_S)
         if self._is_wanted and self.state == "starting":
             self.begin("")
-        elif self.on_node and not self._is_live(self.on_node):
+        elif self.on_node and not self._still_lives(self.on_node):
             lost, self.on_node = self.on_node, ""
             self._ghost_on = lost
+            self.is_up = False
+            if self.state != "ending":
+                self._hold()
+            self.parent.node.presence.moved()
             self.last_error = f"its node {lost} was lost"
             if self.state in ("starting", "running"):
                 logger.warning("%s was lost with node %s and starts anew", self.id, lost)
@@ -242,4 +292,7 @@ class RemoteUnit(Unit):
         return iter(())
 
     def addresses(self) -> list[str]:
-        return []  # the node where it lives registers it
+        return [RESERVED + self.id]  # the node where it lives registers it as its own
+
+    def retire(self) -> None:
+        self._let_go("the node stops")

@@ -70,7 +70,7 @@ def _roots(node: Node, cells: Sequence[Cell]) -> list[Group | Unit | Cell]:
     """What stands at the top: supervisors, and agents that have none here, by what made them."""
     hosted = [unit for unit in node.hosted.units if unit.supervisor_node != node.name]
     placed = [cell for cell in cells if cell.placed]
-    spawned = [cell for cell in cells if cell.supervisor is None and cell.parent is None]
+    spawned = [cell for cell in cells if cell.supervisor is None and cell.parent is None and not cell.is_held]
     groups = (
         Group("children of supervisors on other nodes", hosted),
         Group("placed agents", placed),

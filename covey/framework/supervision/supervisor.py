@@ -137,8 +137,8 @@ class Supervisor:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or "/" in self.name:
             raise ConfigurationError(
-                f"Supervisor(name={str(self.name)[:40]!r}): give it a name without '/', which separates names "
-                "in a path"
+                f"Supervisor(name={str(self.name)[:40]!r}): "
+                "give it a name without '/', which separates names in a path"
             )
         check_key(self.name, "Supervisor(...): the name")
         here = f"Supervisor(name={self.name!r})"

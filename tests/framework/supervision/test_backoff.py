@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from covey import Backoff, Child, Mailbox, MailboxFullError, Supervisor, Swarm
+from covey import AgentDeadError, Backoff, Child, Mailbox, MailboxFullError, Supervisor, Swarm
 from covey.framework.events import AgentRestarted
 from covey.testing import ManualClock
 from tests.framework.supervision.crew import AsyncWorker, ThreadWorker, Worker, states
@@ -103,6 +103,40 @@ def test_a_group_that_restarts_together_waits_together(
     again = ["worker/a", "worker/b"] if strategy == "one_for_all" else ["worker/b"]
     assert restarted == [("worker/a", 0), ("worker/b", 0), *((address, 1.0) for address in again)]
     assert swarm.agent(Worker, "b").ask(8).get() == 2
+
+
+def test_a_child_that_is_added_to_a_supervisor_in_backoff_starts_with_it(
+    swarm: Swarm, clock: ManualClock
+) -> None:
+    outer = supervise(swarm, Supervisor([Child(Worker, "a"), Child(Worker, "b")], intensity=0, name="inner"))
+    for _ in range(2):  # the second restart in a row has to wait
+        swarm.agent(Worker, "a").tell(-1)
+        clock.settle()
+    assert states(outer) == {"inner": "backoff"}
+    inner = outer.supervisor("inner")
+    inner.terminate_child("worker/b").get(5)
+    added = [inner.start_child(Child(Worker, "c")), inner.restart_child("worker/b")]
+    clock.settle()
+    assert states(inner) == {"worker/a": "halted", "worker/b": "waiting", "worker/c": "waiting"}
+    clock.advance(1.0)
+    assert [ref.ask(1).get() for ref in added] == [1, 1]
+    assert set(states(inner).values()) == {"running"}
+
+
+def test_a_child_that_is_added_to_a_supervisor_in_backoff_ends_with_it(
+    swarm: Swarm, clock: ManualClock
+) -> None:
+    outer = supervise(swarm, Supervisor([Child(Worker, "a")], intensity=0, name="inner"))
+    for _ in range(2):
+        swarm.agent(Worker, "a").tell(-1)
+        clock.settle()
+    inner = outer.supervisor("inner")
+    inner.start_child(Child(Worker, "b"))
+    outer.stop().get(5)
+    assert states(inner) == {"worker/a": "ended", "worker/b": "ended"}
+    assert not swarm.agents()
+    with pytest.raises(AgentDeadError, match="the supervisor has ended"):
+        inner.start_child(Child(Worker, "c"))
 
 
 def test_children_of_a_one_for_one_supervisor_wait_each_for_itself(

@@ -11,6 +11,7 @@ from covey import AddressInUseError, Agent, Backoff, Child, ConfigurationError, 
 from tests.framework.supervision.crew import Worker
 
 NUMBERS = [True, "1", None, [1]]
+HUGE = 10**400
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,18 @@ NUMBERS = [True, "1", None, [1]]
         (lambda: Supervisor([], name=""), "give it a name without '/'"),
         (lambda: Supervisor([], name="a/b"), "give it a name without '/'"),
         (lambda: Supervisor([], name=7), "give it a name without '/'"),
+        (lambda: Supervisor([], name="x" * 257), "takes 257 bytes of UTF-8: 1 to 256 are allowed"),
+        (lambda: Supervisor([], name="x" * 100_000), "takes 100000 bytes of UTF-8: 1 to 256 are allowed"),
         (lambda: Supervisor([], backoff=1.0), "give a Backoff"),
+        (lambda: Supervisor(None), r"children=None: give a list, such as \[Child"),
+        (lambda: Supervisor(Child(Worker, "a")), r"children=Child.*: give a list, such as \[Child"),
+        (lambda: Supervisor([], template=5), r"template=5: give a Child\(cls, key\)"),
+        (lambda: Supervisor.pool(Worker, 3, foo=1), r"foo=...\): a pool has no such option: choose among"),
+        (lambda: Supervisor.pool(Worker, 3, children=[]), r"children=...\): a pool has no such option"),
+        (lambda: Child(Agent, "a"), "Agent itself handles nothing"),
+        (lambda: Child(Worker, "a", kwargs=5), "kwargs=5: give a dict from the names of the constructor's"),
+        (lambda: Child(Worker, "a", kwargs={1: 2}), r"kwargs={1: 2}: give a dict from the names"),
+        (lambda: Child(Worker, "a", preserve_state="yes"), "preserve_state='yes': give True, False or None"),
         (lambda: Child(int, "a"), "subclass of Agent"),
         (lambda: Child(None, "a"), "subclass of Agent"),
         (lambda: Child(Worker(), "a"), "subclass of Agent"),
@@ -55,7 +67,7 @@ def test_an_intensity_is_a_number_of_restarts(intensity: Any) -> None:
         Supervisor([], intensity=intensity)
 
 
-@pytest.mark.parametrize("period_s", [0, -1, math.nan, math.inf, *NUMBERS], ids=repr)
+@pytest.mark.parametrize("period_s", [0, -1, math.nan, math.inf, *NUMBERS, pytest.param(HUGE, id="huge")])
 def test_a_period_is_a_time(period_s: Any) -> None:
     with pytest.raises(ConfigurationError, match="give seconds, more than 0"):
         Supervisor([], period_s=period_s)
@@ -83,12 +95,51 @@ def test_a_shutdown_time_is_a_time(shutdown_s: Any) -> None:
         ),
         *({field: math.nan} for field in ("initial_s", "factor", "max_s", "jitter", "reset_s")),
         {"max_s": math.inf},
+        pytest.param({"max_s": HUGE}, id="huge"),
     ],
-    ids=repr,
 )
 def test_a_backoff_grows_from_a_time_to_a_longer_one(limits: Any) -> None:
     with pytest.raises(ConfigurationError, match="needs finite numbers with 0 <= initial_s <= max_s"):
         Backoff(**limits)
+
+
+def test_a_supervisor_decides_without_waiting() -> None:
+    with pytest.raises(ConfigurationError, match=r"Waits.decide is async.*write a plain `def decide`"):
+
+        class Waits(Supervisor):
+            async def decide(self, error: BaseException) -> Any:  # type: ignore[override]
+                return "restart"
+
+
+@pytest.mark.parametrize("child_id", [[], None, 5, Child(Worker, "a")], ids=repr)
+def test_a_child_is_named_by_its_id(swarm: Swarm, child_id: Any) -> None:
+    running = swarm.supervise(Supervisor([Child(Worker, "a")]))
+    for change in (
+        running.terminate_child,
+        running.restart_child,
+        running.delete_child,
+        running.supervisor,
+    ):
+        with pytest.raises(ConfigurationError, match=r"has no child .*; it has worker/a: give an agent's"):
+            change(child_id)
+
+
+@pytest.mark.parametrize("number", ["x", None, 1.5, True], ids=repr)
+def test_a_tree_shows_a_number_of_children(swarm: Swarm, number: Any) -> None:
+    for look in (lambda: swarm.tree(number), lambda: swarm.trees(most_children=number)):
+        with pytest.raises(ConfigurationError, match="give a number of children"):
+            look()
+
+
+@pytest.mark.parametrize("timeout", [-1, math.nan, math.inf, *NUMBERS], ids=repr)
+def test_trees_are_waited_for_some_seconds(swarm: Swarm, timeout: Any) -> None:
+    with pytest.raises(ConfigurationError, match="give seconds, from 0 to"):
+        swarm.trees(timeout)
+
+
+def test_a_listener_can_be_called(swarm: Swarm) -> None:
+    with pytest.raises(ConfigurationError, match="give a function of one event"):
+        swarm.on_event(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

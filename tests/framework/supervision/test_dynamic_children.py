@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from covey import AddressInUseError, Agent, AgentDeadError, Child, ConfigurationError, Supervisor, Swarm
+from covey.framework.address import Address
 from covey.framework.events import AgentFailed
 from tests.framework.supervision.crew import (
     AsyncWorker,
@@ -121,6 +122,35 @@ def test_a_temporary_child_that_was_added_is_forgotten_when_it_has_ended(swarm: 
         ref = supervisor.start_child(Child(Worker, "b", restart="temporary"))
         ref.tell(-1)
         eventually(lambda: list(states(supervisor)) == ["worker/a"])
+
+
+def test_temporary_children_that_were_forgotten_leave_nothing_behind(swarm: Swarm) -> None:
+    supervisor = swarm.supervise(Supervisor([]))
+    directory = swarm._running.directory
+    for number in range(20):
+        supervisor.start_child(Child(Worker, f"{number}", restart="temporary")).tell(-1)
+    with held_up(swarm):  # one that ends before it is registered
+        supervisor.start_child(Child(Worker, "early", restart="temporary"))
+        ended = supervisor.terminate_child("worker/early")
+    ended.get(5)
+    eventually(lambda: not supervisor.which_children())
+    eventually(lambda: not swarm._running.presence.registration.own)
+    assert not any(directory.is_released(Address("worker", key)) for key in ("early", *map(str, range(20))))
+
+
+def test_children_that_come_and_go_together_are_told_of_together(
+    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    node = swarm._running
+    monkeypatch.setattr(node, "placement_changed", lambda: told.append(node.presence.registration.own))
+    supervisor = swarm.supervise(Supervisor([]))
+    with held_up(swarm):
+        for number in range(100):
+            supervisor.start_child(Child(Worker, f"{number}", restart="temporary"))
+            assert node.presence.registered_on(Address("worker", f"{number}")) == swarm.node_name
+    eventually(lambda: bool(told))
+    assert [len(addresses) for addresses in told] == [100]
 
 
 @pytest.mark.parametrize("end", ["stop", "give up"])

@@ -175,6 +175,31 @@ def test_a_child_that_is_deleted_while_its_group_restarts_is_not_started_with_it
     assert c.state == "ended"
 
 
+def test_children_come_and_go_without_a_look_at_the_others() -> None:
+    class Counted(Kid):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            type(self).compared += 1
+            return self is other
+
+        __hash__ = Kid.__hash__
+
+    kids = [Counted(f"{number}", is_dynamic=True) for number in range(200)]
+    played = Play(Spec())
+    played.machine.start()
+    for kid in kids:
+        played.machine.add(kid)
+    played.obey()
+    Counted.compared = 0
+    for kid in kids[150:50:-1]:
+        played.machine.terminate(kid)
+        played.obey()
+        played.machine.delete(kid)
+    assert played.machine.children == [*kids[:51], *kids[151:]]
+    assert Counted.compared < 200
+
+
 def test_an_end_for_good_is_told_once() -> None:
     played, (a, _, _) = play()
     played.machine.terminate(a)

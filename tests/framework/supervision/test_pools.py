@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from covey import Child, ConfigurationError, Supervisor, Swarm
+from covey.framework.supervision.running import RunningSupervisor
 from tests.framework.supervision.crew import (
     AsyncWorker,
     ThreadWorker,
@@ -59,6 +60,32 @@ def test_a_pools_ref_that_was_looked_up_anew_takes_free_numbers(swarm: Swarm) ->
     outer.supervisor("p").start_child()
     outer.supervisor("p").start_child()
     assert list(states(outer.supervisor("p"))) == [f"worker/p-{number}" for number in range(1, 5)]
+
+
+def test_a_pools_number_is_not_given_twice_whatever_ref_asks(swarm: Swarm) -> None:
+    outer = swarm.supervise(Supervisor([Supervisor.pool(Worker, 2, name="p")]))
+    for number in (3, 4, 5):
+        pool = outer.supervisor("p")
+        pool.start_child().ask(1).get()
+        assert list(states(pool))[2:] == [f"worker/p-{number}"]
+        pool.terminate_child(f"worker/p-{number}").get(5)
+        pool.delete_child(f"worker/p-{number}").get(5)
+
+
+def test_a_pool_takes_the_next_number_when_somebody_was_faster(
+    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = swarm.supervise(Supervisor.pool(Worker, 2, name="p"))
+    unit_of, faster = RunningSupervisor.unit_of, iter([Child(Worker, "p-3")])
+
+    def overtaken(running: RunningSupervisor, child: Any, **options: Any) -> Any:
+        for other in faster:
+            pool.start_child(other)
+        return unit_of(running, child, **options)
+
+    monkeypatch.setattr(RunningSupervisor, "unit_of", overtaken)
+    assert pool.start_child() == swarm.agent(Worker, "p-4")
+    assert list(states(pool)) == [f"worker/p-{number}" for number in range(1, 5)]
 
 
 @pytest.mark.parametrize("size", [-1, True, 1.5, "2", None])

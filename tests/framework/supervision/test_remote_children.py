@@ -360,3 +360,60 @@ def test_a_supervisor_that_is_stopped_ends_its_remote_children_and_frees_their_a
     assert (cluster.b.agents(), cluster.a.supervisors()) == ((), ())
     cluster.supervise(Child(Worker, "x", node="c"), name="anew")
     assert cluster.ask("x").node == "c"
+
+
+def test_mail_waits_until_a_remote_child_is_up_and_no_placed_agent_answers_for_it(cluster: Cluster) -> None:
+    children = [
+        Child(Worker, str(number), (Label(text="supervised"),), node=ANY_NODE) for number in range(20)
+    ]
+    cluster.a.supervise(Supervisor(children, name="top"))
+    replies = [cluster.ref(str(number)).ask(Count()) for number in range(20) for _ in range(3)]
+    others = [cluster.c.agent(Worker, str(number)).ask(Count()) for number in range(20)]
+    cluster.clock.advance(2.0)
+    assert {reply.get(timeout=5).label for reply in replies} == {"supervised"}
+    assert cluster.a.agents() == ()
+    assert all(reply.done() for reply in others)
+
+
+def test_mail_for_a_child_whose_node_is_lost_waits_for_the_next_one(cluster: Cluster) -> None:
+    cluster.supervise(Child(Worker, "x", (Label(text="supervised"),), node="c"))
+    assert cluster.ask("x").count == 1
+    cluster.lose("c")
+    ref = cluster.ref("x")
+    replies = [ref.ask(Count(), timeout=60) for _ in range(5)]
+    cluster.clock.advance(1.0)
+    far = cluster.b.agent(Worker, "x").ask(Count(), timeout=60)
+    watch = ref.watch()
+    cluster.clock.advance(5.0)
+    assert not any(reply.done() for reply in replies)
+    cluster.bring_back("c")
+    assert [reply.get(timeout=5).count for reply in replies] == [1, 2, 3, 4, 5]
+    assert far.get(timeout=5) == Counted(count=6, label="supervised", node="c", number=0)
+    assert not watch.done()
+
+
+def test_a_child_that_moves_to_its_supervisors_own_node_keeps_the_mail_that_waited() -> None:
+    clock, faults = ManualClock(), Faults()
+    with swarm_of(2, hosts=[Worker], clock=clock, faults=faults) as (a, _):
+        keys = [str(number) for number in range(6)]
+        top = a.supervise(Supervisor([Child(Worker, key, node=ANY_NODE) for key in keys], name="top"))
+        clock.advance(1.0)
+        assert {child.node for child in top.which_children()} == {"a", "b"}
+        faults.cut("a", "b")
+        clock.advance(4.0)
+        assert {child.node for child in top.which_children()} == {"a"}
+        replies = [a.agent(Worker, key).ask(Count()) for key in keys]
+        clock.advance(1.0)
+        assert {reply.get(timeout=5).node for reply in replies} == {"a"}
+
+
+def test_mail_for_a_remote_child_that_ends_before_it_was_up_is_dead_letters(cluster: Cluster) -> None:
+    top = cluster.supervise(Child(Worker, "x", node="nowhere"))
+    cluster.ref("x").tell(Count())
+    asked = cluster.ref("x").ask(Count(), timeout=60)
+    stopped = top.stop()
+    cluster.clock.advance(1.0)
+    assert stopped.done()
+    with pytest.raises(AgentDeadError):
+        asked.get(timeout=5)
+    assert cluster.a.dead_letters().counts == {"stopped": 2}
