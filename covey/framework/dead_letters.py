@@ -24,6 +24,7 @@ class DeadLetter:
     reason: str
     """One of: `stopped`, `unhandled`, `failed`, `expired`, `dropped`, `mailbox full`, `no host`,
     `node left`, `no link`, `undecodable`, `schema changed`, `too large`, `rejected`, `cancelled`,
+    `fenced` (sent by a handler that was given up),
     `late reply` (an answer whose asker waits no longer; its target is the asker, if that is an agent)."""
     target: str
     sender: str

@@ -160,3 +160,26 @@ def test_children_stop_when_the_process_of_their_supervisor_is_killed(
         finally:
             owner.kill()
             owner.wait(5)
+
+
+def test_a_node_that_is_killed_and_back_at_once_gets_its_children_anew(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    arguments = (tmp_path, MOVING, "--nats", server.url, "--swarm", "again", "--name", "host")
+    with Swarm.connect(server.url, name="again", node="owner", trace_ratio=0.0) as owner:
+        top = owner.supervise(Supervisor([Child(Moving, key, node="host") for key in KEYS], name="top"))
+        with node_process(*arguments) as first:
+            until(lambda: are_up(top), 5.0, "the children")
+            first.process.send_signal(signal.SIGKILL)
+            first.process.wait(5)
+        replies = [owner.agent(Moving, key).ask(Where(), timeout=20) for key in KEYS]
+        with node_process(*arguments) as second:
+            until(
+                lambda: {node.pid for node in owner.nodes()} == {os.getpid(), second.process.pid},
+                MOVED_WITHIN_S,
+                "the new process",
+            )
+            until(lambda: are_up(top), 5.0, "the children")
+            after = {key: owner.agent(Moving, key).ask(Where(), timeout=5).get().pid for key in KEYS}
+            assert set(after.values()) == {second.process.pid}
+            assert all(reply.done() for reply in replies)  # answered there, or failed with the first process

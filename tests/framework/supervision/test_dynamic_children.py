@@ -10,7 +10,9 @@ import pytest
 
 from covey import AddressInUseError, Agent, AgentDeadError, Child, ConfigurationError, Supervisor, Swarm
 from covey.framework.address import Address
+from covey.framework.cluster.registration import TELL_AFTER_S
 from covey.framework.events import AgentFailed
+from covey.testing import ManualClock
 from tests.framework.supervision.crew import (
     AsyncWorker,
     Tagged,
@@ -138,19 +140,27 @@ def test_temporary_children_that_were_forgotten_leave_nothing_behind(swarm: Swar
     assert not any(directory.is_released(Address("worker", key)) for key in ("early", *map(str, range(20))))
 
 
-def test_children_that_come_and_go_together_are_told_of_together(
-    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[Any] = []
-    node = swarm._running
-    monkeypatch.setattr(node, "placement_changed", lambda: told.append(node.presence.registration.own))
-    supervisor = swarm.supervise(Supervisor([]))
-    with held_up(swarm):
-        for number in range(100):
-            supervisor.start_child(Child(Worker, f"{number}", restart="temporary"))
+def test_children_that_come_and_go_one_by_one_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    clock = ManualClock()
+    with Swarm.local(clock=clock, trace_ratio=0.0) as swarm:
+        node = swarm._running
+        monkeypatch.setattr(
+            node, "placement_changed", lambda: told.append(len(node.presence.registration.own))
+        )
+        supervisor = swarm.supervise(Supervisor([Child(Worker, "stays")]))
+        for number in range(50):
+            ref = supervisor.start_child(Child(Worker, f"{number}", restart="temporary"))
             assert node.presence.registered_on(Address("worker", f"{number}")) == swarm.node_name
-    eventually(lambda: bool(told))
-    assert [len(addresses) for addresses in told] == [100]
+            if number >= 40:
+                continue
+            ref.tell(-1)
+            clock.settle()
+            assert node.presence.registered_on(Address("worker", f"{number}")) is None
+        clock.settle()
+        assert told == []
+        clock.advance(TELL_AFTER_S)
+        assert told == [11]
 
 
 @pytest.mark.parametrize("end", ["stop", "give up"])
