@@ -280,11 +280,11 @@ class Swarm:
         """
         if not isinstance(supervisor, Supervisor):
             raise ConfigurationError(f"supervise({supervisor!r}): give a Supervisor([Child(cls, key), ...])")
-        return SupervisorRef(self._running.supervise(supervisor))
+        return SupervisorRef(self._running.trees.supervise(supervisor))
 
     def supervisors(self) -> tuple[SupervisorRef, ...]:
         """The supervisors of this node that are nobody's children, the oldest first."""
-        return tuple(map(SupervisorRef, self._running.supervisors))
+        return tuple(map(SupervisorRef, self._running.trees.roots))
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
         """Send a message to every live agent of the swarm that subscribes to the topic; at most once."""

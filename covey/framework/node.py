@@ -8,7 +8,6 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.address import Address, check_key, check_kind
@@ -16,7 +15,6 @@ from covey.framework.agent import Agent
 from covey.framework.backpressure import DONE
 from covey.framework.cell import STOPPED, Cell
 from covey.framework.cluster.inbound import Inbound
-from covey.framework.cluster.locator import RESERVED
 from covey.framework.cluster.outbound import ENVELOPE_OVERHEAD_BYTES, Outbound
 from covey.framework.cluster.presence import JOIN_S, Presence
 from covey.framework.cluster.publishing import Publishing
@@ -38,17 +36,11 @@ from covey.framework.reply import Reply
 from covey.framework.reports import Reports
 from covey.framework.spans import no_span, open_span
 from covey.framework.supervision.guardian import Guardian
-from covey.framework.supervision.hosted import HostedChildren
-from covey.framework.supervision.orders import ChildOrder, ChildReport, Taken
-from covey.framework.supervision.running import RunningSupervisor
-from covey.framework.supervision.supervisor import Supervisor
-from covey.framework.supervision.survey import TreeRequest, serve_tree
+from covey.framework.supervision.trees import Trees
 from covey.framework.watchdog import HOLD_S, Watchdog
 
 if TYPE_CHECKING:
     from covey.framework.clock import Clock
-    from covey.framework.cluster.inbound_ask import InboundAsk
-    from covey.framework.supervision.remote_unit import RemoteUnit
     from covey.framework.transport import Transport
 
 __all__ = ["DEFAULT_ASK_TIMEOUT_S", "Node"]
@@ -104,15 +96,7 @@ class Node(Reports):
         self.outbound = Outbound(self)
         self.inbound = Inbound(self)
         self.publishing = Publishing(self)
-        self.inbound.serve(ChildReport, self._serve_report)
-        self.inbound.serve(ChildOrder, self._serve_order)
-        self.inbound.serve(TreeRequest, partial(serve_tree, self))
-        self.hosted = HostedChildren(self)
-        self.presence.home_of(self._home_of)
-        self.remote_children: dict[str, RemoteUnit] = {}
-        """Children of this node's supervisors that live on other nodes, by id."""
-        self.supervisors: list[RunningSupervisor] = []
-        """The roots of the trees that run here, the oldest first."""
+        self.trees = Trees(self)
         self._watchdog_s = watchdog_s
         self._watchdog: Watchdog | None = None
         self._numbers = itertools.count(1)
@@ -175,11 +159,9 @@ class Node(Reports):
             if self._stopping:
                 return
             self._stopping = True
-        roots = tuple(self.supervisors)
-        self.leaving.leave(timeout_s, self.supervisors)
+        self.leaving.leave(timeout_s, self.trees.roots)
         self._closed = True
-        for root in roots:
-            root.answer_all()
+        self.trees.answer_all()
         self.leaving.fail_pending()
         self.ended.set()
 
@@ -232,46 +214,6 @@ class Node(Reports):
         if self.fencing.has_left:
             check_acting(self, getattr(cls, "kind", "agent"))
         return self.directory.spawn(cls, key, args, kwargs or {}, parent, supervisor, before_start)
-
-    def supervise(self, spec: Supervisor) -> RunningSupervisor:
-        """Start a supervisor with its children on this node, and make their addresses known to all.
-
-        Constructors run in the calling thread, all or none; the children then start in order.
-        """
-        check_acting(self, spec.name)
-        root = RunningSupervisor(self, spec)
-        addresses = root.addresses()
-        self.presence.registration.check(addresses)
-        self.dispatcher.call(root.begin, "")  # children whose turn it is start while later ones are made
-        try:
-            root.construct()
-        except BaseException:
-            root.abort()
-            raise
-        self.presence.register(addresses)
-        self.supervisors.append(root)
-        self.dispatcher.call(root.registered)
-        return root
-
-    def knows(self, address: Address) -> bool:
-        """Whether a supervisor's child lives, or ended, at the address."""
-        return self.presence.registered_on(address) is not None or self.directory.is_released(address)
-
-    def release(self, address: Address) -> None:
-        """A supervised agent ended for good: the address is free for whoever spawns there."""
-        cell = self.directory.find(address, activate=False)
-        if cell is None:
-            self.directory.release(address)
-        if cell is None or cell.supervisor is None:
-            self.presence.unregister([str(address)])
-
-    def unrelease(self, addresses: Iterable[str]) -> None:
-        """No supervisor knows these addresses any more: placement may use them."""
-        for address in addresses:
-            if address.startswith(RESERVED):
-                self.presence.unregister([address])
-            else:
-                self.directory.unrelease(Address.parse(address))
 
     def started(self, cell: Cell) -> None:
         """An agent began to run."""
@@ -368,39 +310,11 @@ class Node(Reports):
         """A node is gone: fail what waits for it."""
         self.outbound.node_left(name, why)
         self.inbound.node_left(name)
-        self.dispatcher.call(self.hosted.node_left, name)
-        self._tell_supervisors()
+        self.trees.node_left(name)
 
     def placement_changed(self) -> None:
         """Stop the placed agents that belong to another node now; their mail is handled first."""
         for cell in self.directory.cells:
             if cell.placed and self.presence.locate(cell.address, "") not in (self.name, None):
                 self.ref_of(cell).stop()
-        self._tell_supervisors()
-
-    def take_report(self, report: ChildReport) -> None:
-        """A node where a child of a supervisor of this node lives tells what happened to it."""
-        unit = self.remote_children.get(report.address)
-        if unit is not None and unit.parent.path == report.supervisor:
-            unit.heard(report)
-
-    def _serve_report(
-        self, report: ChildReport, _target: Address, _sender: Address, port: InboundAsk
-    ) -> None:
-        unit = self.remote_children.get(report.address)
-        if unit is not None and unit.on_node == port.asker:
-            self.dispatcher.call(self.take_report, report)
-        port.resolve(Taken())
-
-    def _serve_order(self, order: ChildOrder, target: Address, sender: Address, port: InboundAsk) -> None:
-        self.hosted.serve(order, target, sender, port)
-
-    def _home_of(self, address: str) -> str | None:
-        """The node where a child of this node's supervisors lives, if it is up."""
-        unit = self.remote_children.get(address)
-        return unit.on_node if unit is not None and unit.is_up else None
-
-    def _tell_supervisors(self) -> None:
-        # Not within the task that read of it: what they start or stop may be tasks that step at once.
-        for supervisor in tuple(self.supervisors):
-            self.dispatcher.call(supervisor.nodes_changed)
+        self.trees.nodes_changed()

@@ -172,7 +172,7 @@ class Runtime(RuleBasedStateMachine):
         """Sent by `after`, which the end of an instance cancels."""
         self.asks: list[Ask] = []
         self.watches: list[Any] = []
-        self.node.supervise(
+        self.node.trees.supervise(
             Supervisor([Child(self.classes["supervised"], "a")], intensity=1_000, backoff=None)
         )
         self.relay = self.node.ref_of(self.node.spawn(relay, "r"))

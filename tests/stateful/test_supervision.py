@@ -160,7 +160,7 @@ class Tree(RuleBasedStateMachine):
         self.node.start()
         inner = self.spec(tree, strategy)
         root = Supervisor([inner], name="root", intensity=100_000, backoff=None)
-        self.root = SupervisorRef(self.node.supervise(root))
+        self.root = SupervisorRef(self.node.trees.supervise(root))
 
     def spec(self, tree: Any, strategy: Any) -> Supervisor:
         if isinstance(tree, tuple):

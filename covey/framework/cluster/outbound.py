@@ -245,7 +245,7 @@ class Outbound:
         death = self._node.directory.death_at(address)
         if death is not None:
             return death
-        if node_name or address.kind in placement.hosted or self._node.knows(address):
+        if node_name or address.kind in placement.hosted or self._node.trees.knows(address):
             return AgentDeadError(
                 str(address), "it has stopped, or never was: spawn it (again) before you ask"
             )

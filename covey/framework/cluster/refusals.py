@@ -32,7 +32,7 @@ _REASONS: tuple[tuple[type[CoveyError], str], ...] = (
 def absent(node: Node, address: Address) -> CoveyError:
     """No agent lives at that address of this node, and none may be activated there."""
     placement = node.presence.placement
-    if address.kind in placement.hosted or node.knows(address):
+    if address.kind in placement.hosted or node.trees.knows(address):
         return AgentDeadError(str(address), f"it is not on node {node.name}")
     return NoHostError(address.kind, placement.names, placement.hosted)
 

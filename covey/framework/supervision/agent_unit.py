@@ -239,7 +239,7 @@ class AgentUnit(Unit):
         self._clear_alarm()
         node = self.parent.node
         if self._is_announced and not node.stopping and not self.parent.retired:
-            node.release(cell.address)
+            node.trees.release(cell.address)
         self.parent.child_ended(self)
 
     # -- what it knows -----------------------------------------------------------------------------
@@ -259,4 +259,4 @@ class AgentUnit(Unit):
     def registered(self) -> None:
         self._is_announced = True
         if self.state == "ended":
-            self.parent.node.release(self.spec.address)
+            self.parent.node.trees.release(self.spec.address)

@@ -66,7 +66,7 @@ class _Away:
 
     def child_ended(self, unit: Unit) -> None:
         unit.state = "ended"
-        self.node.hosted.forget(unit)
+        self.node.trees.hosted.forget(unit)
         if not self.node.stopping:  # else its supervisor is told that the node has left
             self._tell(unit, "ended")
 
@@ -88,7 +88,7 @@ class _Away:
             **more,
         )
         if self.supervisor_node == self.node.name:
-            self.node.dispatcher.call(self.node.take_report, report)
+            self.node.dispatcher.call(self.node.trees.take_report, report)
         else:
             self._send(report)
 

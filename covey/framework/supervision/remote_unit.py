@@ -86,7 +86,7 @@ class RemoteUnit(Unit):
     def construct(self) -> None:
         """Take its address; its instance is made over there."""
         node = self.parent.node
-        known = node.remote_children.setdefault(self.id, self)
+        known = node.trees.remote.setdefault(self.id, self)
         elsewhere = self._elsewhere()
         if known is not self or elsewhere:
             raise AddressInUseError(
@@ -137,7 +137,7 @@ class RemoteUnit(Unit):
             self.on_node, self._heard = destination, 0
             self._incarnation = node.presence.incarnation_of(destination)
             self._first_order = self._order + 1
-        node.remote_children.setdefault(self.id, self)
+        node.trees.remote.setdefault(self.id, self)
         try:
             self._hold()
         except AddressInUseError as error:  # an agent was spawned there while the child had ended
@@ -195,7 +195,7 @@ class RemoteUnit(Unit):
     def _send(self, order: ChildOrder) -> None:
         node, destination = self.parent.node, self.on_node
         if destination == node.name:
-            node.hosted.take(order, node.name, lambda _taken: None, self._refused)
+            node.trees.hosted.take(order, node.name, lambda _taken: None, self._refused)
             return
         reply = node.outbound.request(destination, order, ORDER_WITHIN_S)
 
@@ -259,7 +259,7 @@ class RemoteUnit(Unit):
         self._let_go("stopped")
         if self.parent.phase in ("stopping", "stopped"):
             self.parent.node.presence.unregister(self.addresses())
-        children = self.parent.node.remote_children
+        children = self.parent.node.trees.remote
         if children.get(self.id) is self:
             del children[self.id]
         self.parent.child_ended(self)

@@ -244,7 +244,7 @@ class RunningSupervisor(Unit):
     def _forget(self, unit: Unit) -> None:
         self.unclaim(unit)
         if self.find(unit.id) is None:  # else another child has taken its place
-            self.node.unrelease(unit.addresses())
+            self.node.trees.unrelease(unit.addresses())
 
     def child_lost(self, unit: Unit) -> None:
         """A child is gone with its node, which is no failure of it."""
@@ -361,8 +361,8 @@ class RunningSupervisor(Unit):
         if self.parent is not None:
             self.parent.child_ended(self)
         else:
-            if self in self.node.supervisors:
-                self.node.supervisors.remove(self)
+            if self in self.node.trees.roots:
+                self.node.trees.roots.remove(self)
             self.answer_ended()
 
     def _escalate(self) -> None:

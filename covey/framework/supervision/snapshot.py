@@ -68,7 +68,7 @@ def tree_of(node: Node, most_children: int = MOST_CHILDREN) -> NodeTree:
 
 def _roots(node: Node, cells: Sequence[Cell]) -> list[Group | Unit | Cell]:
     """What stands at the top: supervisors, and agents that have none here, by what made them."""
-    hosted = [unit for unit in node.hosted.units if unit.supervisor_node != node.name]
+    hosted = [unit for unit in node.trees.hosted.units if unit.supervisor_node != node.name]
     placed = [cell for cell in cells if cell.placed]
     spawned = [cell for cell in cells if cell.supervisor is None and cell.parent is None and not cell.is_held]
     groups = (
@@ -77,7 +77,7 @@ def _roots(node: Node, cells: Sequence[Cell]) -> list[Group | Unit | Cell]:
         Group("spawned agents", spawned),
     )
     # One that was stopped is of no more interest; one that gave up is.
-    supervisors = [root for root in node.supervisors if root.phase != "stopped" or root.last_error]
+    supervisors = [root for root in node.trees.roots if root.phase != "stopped" or root.last_error]
     return [*supervisors, *(group for group in groups if group.items)]
 
 

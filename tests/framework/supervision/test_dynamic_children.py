@@ -149,6 +149,9 @@ def test_children_that_come_and_go_one_by_one_are_told_of_together(monkeypatch: 
             node, "placement_changed", lambda: told.append(len(node.presence.registration.own))
         )
         supervisor = swarm.supervise(Supervisor([Child(Worker, "stays")]))
+        swarm.agent(Worker, "stays")  # from now on the node hosts the kind, which is told at once
+        clock.settle()
+        told.clear()
         for number in range(50):
             ref = supervisor.start_child(Child(Worker, f"{number}", restart="temporary"))
             assert node.presence.registered_on(Address("worker", f"{number}")) == swarm.node_name
