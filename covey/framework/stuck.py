@@ -168,7 +168,7 @@ class TimedCell(Cell):
 
     def _name_of(self, message: Any) -> str:
         handler = self.routes.cache.get(type(message))
-        name = "a handler" if handler is None else handler.name
+        name = "on_receive" if handler is None else handler.name
         return f"{self.actor_class.__qualname__}.{name}"
 
 

@@ -222,6 +222,8 @@ class Tree(RuleBasedStateMachine):
             return self.root, "s0"
         ref = refs[index % len(refs)]
         children = ref.which_children()
+        if not children:  # they were deleted meanwhile
+            return self.root, "s0"
         return ref, children[index // 7 % len(children)].id
 
     @rule(index=st.integers(0, 20), kind=st.integers(0, 2), restart=TYPES)

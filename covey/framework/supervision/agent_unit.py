@@ -260,3 +260,5 @@ class AgentUnit(Unit):
         self._is_announced = True
         if self.state == "ended":
             self.parent.node.trees.release(self.spec.address)
+        else:  # again: the end of the one before it may just have freed the address
+            self.parent.node.presence.register([self.id])

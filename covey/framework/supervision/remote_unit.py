@@ -294,5 +294,9 @@ class RemoteUnit(Unit):
     def addresses(self) -> list[str]:
         return [RESERVED + self.id]  # the node where it lives registers it as its own
 
+    def forgotten(self) -> None:
+        # The registry is bounded, and every node has it: a temporary child's address cannot stay there.
+        self.parent.node.presence.unregister(self.addresses())
+
     def retire(self) -> None:
         self._let_go("the node stops")

@@ -231,7 +231,8 @@ class RunningSupervisor(Unit):
     def child_ended(self, unit: Unit) -> None:
         self._machine.ended(unit)
         if unit.is_dynamic and unit.restart == "temporary":
-            self._forget(unit)
+            self.unclaim(unit)
+            unit.forgotten()
         unit.answer_ended()
         self._agenda.perform()
 
@@ -239,12 +240,7 @@ class RunningSupervisor(Unit):
         """The addresses of a child were made known, which it may not have lived to see."""
         unit.registered()
         if self.find(unit.id) is not unit:
-            self._forget(unit)
-
-    def _forget(self, unit: Unit) -> None:
-        self.unclaim(unit)
-        if self.find(unit.id) is None:  # else another child has taken its place
-            self.node.trees.unrelease(unit.addresses())
+            unit.forgotten()
 
     def child_lost(self, unit: Unit) -> None:
         """A child is gone with its node, which is no failure of it."""
@@ -302,7 +298,9 @@ class RunningSupervisor(Unit):
             return False
         if self.find(unit.id) is unit:
             self._machine.delete(unit)
-            self._forget(unit)
+            self.unclaim(unit)
+            if self.find(unit.id) is None:  # else another child has taken its place
+                self.node.trees.unrelease(unit.addresses())
         return True
 
     # -- what the machine decides ------------------------------------------------------------------

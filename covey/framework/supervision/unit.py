@@ -91,6 +91,9 @@ class Unit(ChildRecord):
     def registered(self) -> None:
         """Its addresses were made known to all, which may have come after its end."""
 
+    def forgotten(self) -> None:
+        """Its supervisor knows it no more, although nobody asked for that: its address answers nothing."""
+
     def nodes_changed(self) -> None:
         """A node of the swarm came or went."""
 

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from covey import AddressInUseError, Agent, AgentDeadError, Child, ConfigurationError, Supervisor, Swarm
+from covey import (
+    AddressInUseError,
+    Agent,
+    AgentDeadError,
+    Child,
+    ConfigurationError,
+    Supervisor,
+    SupervisorRef,
+    Swarm,
+)
 from covey.framework.address import Address
 from covey.framework.cluster.registration import TELL_AFTER_S
 from covey.framework.events import AgentFailed
@@ -126,18 +135,31 @@ def test_a_temporary_child_that_was_added_is_forgotten_when_it_has_ended(swarm: 
         eventually(lambda: list(states(supervisor)) == ["worker/a"])
 
 
-def test_temporary_children_that_were_forgotten_leave_nothing_behind(swarm: Swarm) -> None:
+def test_of_temporary_children_that_were_forgotten_only_the_last_addresses_are_remembered(
+    swarm: Swarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("covey.framework.directory.RELEASED_KEPT", 5)
     supervisor = swarm.supervise(Supervisor([]))
     directory = swarm._running.directory
     for number in range(20):
-        supervisor.start_child(Child(Worker, f"{number}", restart="temporary")).tell(-1)
+        ended = supervisor.terminate_child(_started(supervisor, f"{number}"))
+        ended.get(5)
     with held_up(swarm):  # one that ends before it is registered
-        supervisor.start_child(Child(Worker, "early", restart="temporary"))
-        ended = supervisor.terminate_child("worker/early")
+        ended = supervisor.terminate_child(_started(supervisor, "early"))
     ended.get(5)
     eventually(lambda: not supervisor.which_children())
     eventually(lambda: not swarm._running.presence.registration.own)
-    assert not any(directory.is_released(Address("worker", key)) for key in ("early", *map(str, range(20))))
+    keys = ["early", *map(str, range(20))]
+    eventually(lambda: directory.is_released(Address("worker", "early")))
+    remembered = {key for key in keys if directory.is_released(Address("worker", key))}
+    assert remembered == {"early", "16", "17", "18", "19"}
+    with pytest.raises(AgentDeadError):  # no placed agent answers for it
+        swarm.agent(Worker, "19").ask(1).get()
+
+
+def _started(supervisor: SupervisorRef, key: str) -> str:
+    supervisor.start_child(Child(Worker, key, restart="temporary"))
+    return f"worker/{key}"
 
 
 def test_children_that_come_and_go_one_by_one_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> None:
