@@ -228,6 +228,7 @@ class SupervisorMachine(Generic[C]):
         child.state = "ended"
         if child.is_dynamic and child.restart == "temporary":
             self._children.pop(child, None)
+            self._rising.pop(child, None)  # its supervisor may have started meanwhile
         self._free(child)
 
     def down(self, child: C, error: BaseException | None, now: float, verdict: Verdict = "restart") -> None:

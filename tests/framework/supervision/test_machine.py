@@ -104,6 +104,20 @@ def test_a_forgotten_temporary_child_is_not_started_with_the_group(strategy: str
     assert late not in played.machine.children
 
 
+def test_a_temporary_child_that_ends_while_its_supervisor_starts_is_not_started() -> None:
+    first, late = Kid("first"), Kid("late", "temporary", is_dynamic=True)
+    played = Play(Spec(), first)
+    played.machine.add(late)
+    played.machine.terminate(late)
+    played.machine.start()
+    assert [action.what for action in played.actions] == ["end", "start"]
+    played.machine.ended(late)
+    played.machine.up(first)
+    assert late.state == "ended"
+    assert played.machine.children == [first]
+    assert [action.what for action in played.actions] == ["end", "start", "started"]
+
+
 def test_one_failure_more_than_the_intensity_halts_all_from_the_last_to_the_first() -> None:
     played, (a, _, _) = play(intensity=1)
     played.machine.down(a, BAD, 0.0)
