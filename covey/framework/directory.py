@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from covey.framework.address import Address, check_key
 from covey.framework.agent import Agent
 from covey.framework.cell import FAILED, STATES, STOPPED, Cell
+from covey.framework.cluster.moving import REPLACED
 from covey.framework.construction import construct
 from covey.framework.errors import AddressInUseError, AgentDeadError, ConfigurationError
 from covey.framework.held import HeldCell
@@ -190,7 +191,7 @@ class Directory:
             passive = self._passive.pop(address, None) if self._ever_passive else None
             self._cells[address] = cell
         if passive is not None:
-            passive.post(self._node.life.finish, passive, "another agent was spawned at its address")
+            passive.post(self._node.life.finish, passive, REPLACED)
         try:
             if construct_here:
                 construct(cell)

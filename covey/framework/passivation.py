@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from covey.framework.cluster.moving import REPLACED
 from covey.framework.events import AgentPassivated
 from covey.framework.state import NEW, PASSIVE, RUNNING, STOPPING
 from covey.framework.thread_executor import ThreadExecutor
@@ -78,7 +79,8 @@ class Passivation:
         node = self._node
         belongs_here = not cell.placed or node.presence.locate(cell.address, "") == node.name
         if not belongs_here or not node.directory.revive(cell):
-            node.life.finish(cell, "it belongs to another node now" if not belongs_here else "stopped")
+            reason = REPLACED if belongs_here else "it belongs to another node now"
+            node.life.finish(cell, "stopped" if node.stopping else reason)
             return
         cell.state = NEW
         node.life.start(cell)

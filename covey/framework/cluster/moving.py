@@ -13,13 +13,18 @@ from covey.framework.reply import Reply
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
 
-__all__ = ["send_elsewhere", "send_on"]
+__all__ = ["REPLACED", "send_elsewhere", "send_on"]
+
+REPLACED = "another agent was spawned at its address"
+"""Why a passive agent ends whose address somebody has spawned at: its mail is the other's."""
 
 
 def send_on(cell: Cell, item: Any) -> bool:
     """Send the mail of a stopped agent to the node where the agent belongs now; False when it is of none."""
     node, address = cell.node, cell.address
-    successor = node.directory.find(address, activate=False) if cell.placed else None
+    # Of one that has just stopped nothing goes to the next at its address, which may have newer mail already.
+    is_replaced = cell.placed and cell.end_reason == REPLACED
+    successor = node.directory.find(address, activate=False) if is_replaced else None
     if successor is not None and successor is not cell and successor.offer(item):
         return True  # another agent was spawned where this one, passive, was
     return cell.placed and send_elsewhere(cell, item)
