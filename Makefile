@@ -40,7 +40,7 @@ demo: $(STAMP) ## run the self-healing swarm for about half a minute
 test: $(STAMP) ## run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
 
-soak: $(STAMP) ## a minute of mixed load whose memory has to stay flat; shows the curve
+soak: $(STAMP) ## a minute of mixed load in one process, and between two: memory stays flat; shows it
 	@COVEY_SOAK_S=60 $(BIN)/python -m pytest tests/soak -m slow -s $(ARGS)
 
 check: $(STAMP) ## lint, formatting, types, import directions, generated code

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import agents, ask, environment, local, node_to_node, supervision
+from benchmarks import agents, ask, clients, environment, local, node_to_node, remote_ask, supervision
 from benchmarks.harness import DEFAULT_PAIRS, BenchmarkError, Options, Row
 from benchmarks.peer import PEERS
 from benchmarks.table import print_rows
@@ -20,6 +20,8 @@ BENCHMARKS = {
     "ask": ask,
     "agents": agents,
     "node-to-node": node_to_node,
+    "remote-ask": remote_ask,
+    "clients": clients,
     "supervision": supervision,
 }
 PLOTS = {"agents": agents.plot}

@@ -14,6 +14,8 @@ from benchmarks.local_swarm import local_swarm
 from benchmarks.statistics import quantile
 from covey import Agent, AgentRef, Mailbox, Reply, handles, message
 
+__all__ = ["Holder", "all_at_once"]
+
 WITHIN_S = 60.0
 MOST_IN_FLIGHT = 200_000
 WARM_UPS = 2
@@ -140,10 +142,10 @@ def in_flight(tracing: str, count: int) -> None:
     with local_swarm(tracing) as swarm:
         holder = swarm.spawn(Holder, "a")
         for _ in range(WARM_UPS):
-            _all_at_once(holder, count)
+            all_at_once(holder, count)
         before = _resident_bytes()
         blocks = sys.getallocatedblocks()
-        took_s, peak = _all_at_once(holder, count)
+        took_s, peak = all_at_once(holder, count)
         after = _resident_bytes()
         give_sample(
             asks_per_s=count / took_s,
@@ -155,7 +157,7 @@ def in_flight(tracing: str, count: int) -> None:
         )
 
 
-def _all_at_once(holder: AgentRef, count: int) -> tuple[float, int]:
+def all_at_once(holder: AgentRef, count: int) -> tuple[float, int]:
     """Seconds for all, without the look at memory between, and resident bytes with all of them in flight."""
     holder.ask(Expect(total=count), timeout=WITHIN_S).get()
     started = time.perf_counter()

@@ -1,4 +1,7 @@
-"""A private nats-server on a free local port, for the length of one benchmark."""
+"""A private nats-server on a free local port, for the length of one benchmark: `[monitored]`.
+
+It says its URL, and after that, where it is monitored, the URL of its monitoring.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +37,13 @@ def find_binary() -> str:
     return found
 
 
-def serve() -> None:
+def serve(*options: str) -> None:
     """Run the server until standard input closes."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [find_binary(), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder]
+        command = [find_binary(), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder, *options]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            announce_ready(_url(process, Path(folder)))
+            announce_ready(" ".join(_urls(process, Path(folder))))
         finally:
             process.terminate()
             try:
@@ -49,7 +52,7 @@ def serve() -> None:
                 process.kill()
 
 
-def _url(process: subprocess.Popen[bytes], folder: Path) -> str:
+def _urls(process: subprocess.Popen[bytes], folder: Path) -> list[str]:
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -57,10 +60,11 @@ def _url(process: subprocess.Popen[bytes], folder: Path) -> str:
         for path in folder.glob("*.ports"):
             text = path.read_text()
             if text.strip().endswith("}"):
-                return str(json.loads(text)["nats"][0])
+                ports = json.loads(text)
+                return [str(ports[name][0]) for name in ("nats", "monitoring") if name in ports]
         time.sleep(0.01)
     sys.exit(f"nats-server was not ready within {READY_WITHIN_S:g} s")
 
 
 if __name__ == "__main__":
-    serve()
+    serve(*(("-m", "-1") if sys.argv[1:] == ["monitored"] else ()))

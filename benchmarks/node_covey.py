@@ -1,4 +1,4 @@
-"""One sample of two Covey nodes: `receive URL`, or `send URL TELLS ASKS`."""
+"""One sample of two Covey nodes: `receive URL`, or `send URL TELLS`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from benchmarks.child import announce_ready, give_sample
 from benchmarks.reading_proto import FIRST_SEQUENCE, NOTE, SERIES
-from benchmarks.sink import Arrivals, CountArrivals, Echo, Reading, Sink
-from benchmarks.statistics import quantile
+from benchmarks.sink import Arrivals, CountArrivals, Reading, Sink
 from covey import NoHostError, Swarm
+
+__all__ = ["SWARM", "await_host"]
 
 SWARM = "benchmarks"
 DRAINED_WITHIN_S = 60.0
@@ -23,25 +24,24 @@ def receive(url: str) -> None:
         announce_ready()
 
 
-def send(url: str, tells: int, asks: int) -> None:
-    """Measure tells, then asks, from a node that hosts nothing."""
+def send(url: str, tells: int) -> None:
+    """Measure tells, from a thread of a node that hosts nothing."""
     with Swarm.connect(url, name=SWARM, hosts=[]) as swarm:
         sink = swarm.agent(Sink, "a")
-        _await_host(sink)
-        _tell(sink, tells // 10)
-        started_s = time.monotonic()
+        await_host(sink)
+        before = _tell(sink, tells // 10)
+        started_s, cpu_s = time.monotonic(), time.process_time()
         arrivals = _tell(sink, tells)
-        rate = tells / (arrivals.last_s - started_s)
-        _ask(sink, asks // 10)
-        waits_s = _ask(sink, asks)
-        give_sample(
-            messages_per_s=rate,
-            ask_p50_ms=quantile(waits_s, 0.5) * 1000,
-            ask_p99_ms=quantile(waits_s, 0.99) * 1000,
-        )
+        cpu_s = time.process_time() - cpu_s + arrivals.cpu_s - before.cpu_s
+        give_sample(messages_per_s=tells / (arrivals.last_s - started_s), cpu_us=cpu_s / tells * 1e6)
 
 
-def _await_host(sink: Any) -> None:
+def await_host(sink: Any) -> None:
+    """Return once a node that hosts sinks has been heard of.
+
+    Raises:
+        NoHostError: none was within 10 s.
+    """
     deadline = time.monotonic() + JOINED_WITHIN_S
     while True:
         try:
@@ -60,21 +60,13 @@ def _tell(sink: Any, count: int) -> Arrivals:
     arrivals: Arrivals = sink.ask(CountArrivals(), timeout=DRAINED_WITHIN_S).get()
     if arrivals.count != count:
         sys.exit(f"{count} messages were sent and {arrivals.count} arrived")
+    if arrivals.disorder:
+        sys.exit(f"{arrivals.disorder} of {count} messages were not the next one when they arrived")
     return arrivals
-
-
-def _ask(sink: Any, count: int) -> list[float]:
-    waits_s = []
-    for number in range(count):
-        started_s = time.perf_counter()
-        reading = Reading(series=SERIES, sequence=FIRST_SEQUENCE + number, value=0.5, note=NOTE)
-        sink.ask(Echo(reading=reading), timeout=5.0).get()
-        waits_s.append(time.perf_counter() - started_s)
-    return waits_s
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "receive":
         receive(sys.argv[2])
     else:
-        send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        send(sys.argv[2], int(sys.argv[3]))

@@ -24,7 +24,13 @@ SCRIPTS = Path(__file__).resolve().parent / "peers"
 NOT_INSTALLED = "not installed: make bench-peers"
 DEADLINE_S = 180.0
 
-PEERS = {"autogen": "autogen-core", "xoscar": "xoscar", "thespian": "thespian", "ray": "ray"}
+PEERS = {
+    "autogen": "autogen-core",
+    "xoscar": "xoscar",
+    "thespian": "thespian",
+    "ray": "ray",
+    "faststream": "faststream",
+}
 """Name of the script, and the package that it measures."""
 
 _ASK_VERSIONS = """

@@ -28,7 +28,12 @@ def _make_classes() -> tuple[Any, Any]:
             "value": Field.TYPE_DOUBLE,
             "note": Field.TYPE_STRING,
         },
-        "Arrivals": {"count": Field.TYPE_INT64, "last_s": Field.TYPE_DOUBLE},
+        "Arrivals": {
+            "count": Field.TYPE_INT64,
+            "disorder": Field.TYPE_INT64,
+            "last_s": Field.TYPE_DOUBLE,
+            "cpu_s": Field.TYPE_DOUBLE,
+        },
     }
     for name, types in fields.items():
         message = file.message_type.add(name=name)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from covey.framework import LoopHeld as LoopHeld
     from covey.framework import Mailbox as Mailbox
     from covey.framework import MailboxFullError as MailboxFullError
+    from covey.framework import MessagesLost as MessagesLost
     from covey.framework import MessageTypeError as MessageTypeError
     from covey.framework import NodeJoined as NodeJoined
     from covey.framework import NodeLeft as NodeLeft
@@ -102,6 +103,7 @@ __all__ = [
     "Mailbox",
     "MailboxFullError",
     "MessageTypeError",
+    "MessagesLost",
     "NoHostError",
     "NodeJoined",
     "NodeLeft",

@@ -102,21 +102,27 @@ class Swarm:
         placed on this node; they construct without arguments. Options: `node` (this node's name),
         `weight`, `ask_timeout_s`, `trace_ratio`, `trace_directory`, `watchdog_s` (how long a handler may
         hold the loop before it is reported; 0 for ever), `uvloop` (whether the node runs on uvloop; its
-        watchdog then sees plain handlers only, once they have ended).
+        watchdog then sees plain handlers only, once they have ended), `max_message_bytes` (let larger
+        messages than the server's `max_payload` travel in parts, up to this; on every node). To log in:
+        `user` and `password`, `token`, `nkey` or `credentials` (paths), `tls`, `tls_ca`, `tls_cert`,
+        `tls_key`, `tls_hostname`.
 
         Raises:
             ConfigurationError: a class of `hosts` cannot be placed, or an option makes no sense.
 
         Raises (at start):
-            TransportError: the server cannot be reached.
+            TransportError: the server cannot be reached, or refuses us.
+            PermissionDeniedError: it refuses a subject that a node needs.
             AddressInUseError: the swarm has a node of this name.
         """
-        from covey.transports import NatsTransport
+        from covey.transports import NatsLogin, NatsTransport
 
         address = url or os.environ.get("COVEY_NATS_URL") or "nats://127.0.0.1:4222"
+        login = NatsLogin.taken_from(options)
+        login.check_url(address)
         return cls(
             name,
-            transport=lambda: NatsTransport(address),
+            transport=lambda: NatsTransport(address, login=login),
             hosts=hosts,
             **options,
         )
@@ -181,6 +187,7 @@ class Swarm:
                     ask_timeout_s=options.ask_timeout_s,
                     clock=options.clock,
                     watchdog_s=options.watchdog_s,
+                    max_message_bytes=options.max_message_bytes,
                 )
                 node.start()
             except BaseException:

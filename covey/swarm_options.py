@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SwarmOptions"]
 
+MOST_MESSAGE_BYTES = 256 * 1024 * 1024
+"""A message is in memory as a whole, here and there, more than once."""
+
 _NAMES = (
     "ask_timeout_s",
     "clock",
+    "max_message_bytes",
     "node",
     "trace_directory",
     "trace_ratio",
@@ -45,6 +49,8 @@ class SwarmOptions:
     watchdog_s: float | None
     """How long a handler may hold the loop before it is reported; None for ever."""
     clock: Clock | None
+    max_message_bytes: int
+    """Messages to other nodes may take so much, in parts; 0 for what the server carries in one."""
 
     @classmethod
     def checked(cls, given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> SwarmOptions:
@@ -55,7 +61,10 @@ class SwarmOptions:
         """
         unknown = sorted(set(given) - set(_NAMES))
         if unknown:
-            raise ConfigurationError(f"unknown option {', '.join(unknown)}: choose from {', '.join(_NAMES)}")
+            raise ConfigurationError(
+                f"unknown option {', '.join(unknown)}: choose from {', '.join(_NAMES)}; only Swarm.connect "
+                "logs in, with user and password, token, nkey, credentials, and tls..."
+            )
         directory = given.get("trace_directory") or environ.get("COVEY_TRACE_DIR")
         return cls(
             node=_node_name(given.get("node"), environ),
@@ -65,6 +74,7 @@ class SwarmOptions:
             trace_directory=Path(directory) if directory else None,
             watchdog_s=_watchdog_s(given, environ),
             clock=_clock(given, environ),
+            max_message_bytes=_max_message_bytes(given, environ),
         )
 
 
@@ -99,6 +109,18 @@ def _seconds(name: str, given: Mapping[str, Any], environ: Mapping[str, str], de
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
         raise ConfigurationError(f"{shown}: give seconds, more than 0")
     return float(value)
+
+
+def _max_message_bytes(given: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    value: Any = given.get("max_message_bytes")
+    shown = f"max_message_bytes={value!r}"
+    if value is None:
+        text = environ.get("COVEY_MAX_MESSAGE_BYTES", "0")
+        shown = f"COVEY_MAX_MESSAGE_BYTES={text!r}"
+        value = int(text) if text.strip().isdecimal() else -1
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_MESSAGE_BYTES:
+        raise ConfigurationError(f"{shown}: give 0 (what the server carries) to {MOST_MESSAGE_BYTES} bytes")
+    return value
 
 
 def _watchdog_s(given: Mapping[str, Any], environ: Mapping[str, str]) -> float | None:

@@ -28,8 +28,11 @@ SUBCOMMANDS = {
     "demo": Subcommand("covey.cli.demo", "Run an example swarm: `covey demo aiops`."),
     "node": Subcommand("covey.cli.node", "Run a node that hosts agents."),
     "ps": Subcommand("covey.cli.ps", "Show the supervision trees of a running swarm."),
+    "send": Subcommand("covey.cli.send", "Send an agent a message in JSON, and print its answer."),
+    "doctor": Subcommand("covey.cli.doctor", "Examine a NATS server, and say what to mend."),
+    "auth": Subcommand("covey.cli.auth", "Make the keys and the server's permissions for a swarm."),
     "trace": Subcommand("covey.cli.trace", "List the latest traces, or draw one as a waterfall."),
-    "proto": Subcommand("covey.cli.proto", "Export the .proto of a module's messages."),
+    "proto": Subcommand("covey.cli.proto", "Export the .proto of a module's messages, or of the wire."),
 }
 
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from covey.cli.nats_options import NatsServer, nats_options
+
 if TYPE_CHECKING:
     from covey.framework.agent import Agent
     from covey.swarm import Swarm
@@ -25,12 +27,11 @@ __all__ = ["node"]
 
 EXIT_GAVE_UP = 1
 POLL_S = 0.2
-DEFAULT_URL = "nats://127.0.0.1:4222"
 
 
 @click.command()
 @click.argument("agents", metavar="MODULE[:CLASS,...]")
-@click.option("--nats", metavar="URL", help=f"The NATS server [default: COVEY_NATS_URL, else {DEFAULT_URL}].")
+@nats_options
 @click.option("--embedded", is_flag=True, help="Start a private nats-server and print its address.")
 @click.option("--swarm", "swarm_name", metavar="NAME", default="covey", show_default=True)
 @click.option("--name", metavar="NODE", help="This node's name [default: host, process id and a number].")
@@ -41,7 +42,7 @@ DEFAULT_URL = "nats://127.0.0.1:4222"
 def node(
     ctx: click.Context,
     agents: str,
-    nats: str | None,
+    server: NatsServer,
     embedded: bool,
     swarm_name: str,
     name: str | None,
@@ -60,8 +61,8 @@ def node(
     from covey.framework.errors import SwarmFailedError
     from covey.swarm import Swarm
 
-    if nats and embedded:
-        raise click.UsageError("give --nats URL or --embedded, not both")
+    if embedded and (server.is_given or server.login):
+        raise click.UsageError("give --nats URL and how to log in, or --embedded, not both")
     _log_to_stderr()
     module, classes = _agents_of(agents)
     supervise = _supervisor_of(module)
@@ -70,17 +71,16 @@ def node(
             f"{module.__name__} defines no agent that constructs without arguments, and no supervisor()"
         )
     options: dict[str, Any] = {"node": name, "weight": weight, "trace_ratio": trace_ratio, "uvloop": uvloop}
-    url = nats or os.environ.get("COVEY_NATS_URL") or DEFAULT_URL
     if embedded:
         swarm = Swarm.embedded(name=swarm_name, hosts=classes, **options)
     else:
-        swarm = Swarm.connect(url, name=swarm_name, hosts=classes, **options)
+        swarm = Swarm.connect(server.url, name=swarm_name, hosts=classes, **options, **server.login)
     with _told_to_stop() as told:
         try:
             with swarm:
                 if supervise is not None:
                     swarm.supervise(supervise())
-                _announce(swarm, swarm.url if embedded else url, classes)
+                _announce(swarm, swarm.url if embedded else server.shown, classes)
                 while not told.is_set() and not swarm.wait(POLL_S):
                     pass
         except SwarmFailedError as error:
@@ -161,12 +161,8 @@ def _supervisor_of(module: ModuleType) -> Callable[[], Any] | None:
 
 
 def _announce(swarm: Swarm, url: str, classes: list[type[Agent]]) -> None:
-    from covey.transports.nats_errors import redacted
-
     hosted = ", ".join(sorted(cls.kind for cls in classes)) or "nothing"
-    click.echo(
-        f"node {swarm.node_name} of swarm {swarm.name} on {redacted(url)} hosts {hosted}; {swarm.traces}"
-    )
+    click.echo(f"node {swarm.node_name} of swarm {swarm.name} on {url} hosts {hosted}; {swarm.traces}")
 
 
 def _log_to_stderr() -> None:

@@ -1,4 +1,4 @@
-"""`covey proto`: the `.proto` files of message classes."""
+"""`covey proto`: the `.proto` files of message classes, and of the wire itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ def proto() -> None:
     """Work with the protobuf side of messages."""
 
 
-@proto.command()
-@click.argument("module")
-@click.option(
+_output = click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to this file, not to the terminal.",
 )
+
+
+@proto.command()
+@click.argument("module")
+@_output
 def export(module: str, output: Path | None) -> None:
     """Print the .proto file of the messages that MODULE defines.
 
@@ -31,7 +34,23 @@ def export(module: str, output: Path | None) -> None:
     """
     from covey.framework.messages.proto_export import export as export_types
 
-    text = export_types(_messages_of(module))
+    _give(export_types(_messages_of(module)), output)
+
+
+@proto.command()
+@_output
+def envelope(output: Path | None) -> None:
+    """Print envelope.proto: what travels between nodes, and between them and other NATS clients.
+
+    With it and the messages of `covey proto export` a program in any language can talk to agents; the page
+    docs/wire.md of Covey says how.
+    """
+    from importlib.resources import files
+
+    _give(files("covey.framework.proto").joinpath("envelope.proto").read_text(encoding="utf-8"), output)
+
+
+def _give(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return

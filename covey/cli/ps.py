@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from covey.cli.node import DEFAULT_URL
+from covey.cli.console import open_console
+from covey.cli.empty_swarm import empty_swarm
+from covey.cli.nats_options import NatsServer, nats_options
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,12 +28,14 @@ __all__ = ["ps"]
 
 EXIT_SILENT = 1
 ALL_CHILDREN = 1 << 31
-PLAIN_WIDTH = 120
 
 
 @click.command()
-@click.option("--nats", metavar="URL", help=f"The NATS server [default: COVEY_NATS_URL, else {DEFAULT_URL}].")
+@nats_options
 @click.option("--swarm", "swarm_name", metavar="NAME", default="covey", show_default=True)
+@click.option(
+    "--name", metavar="NODE", help="As which node to look, where the server has permissions for each."
+)
 @click.option("--all", "show_all", is_flag=True, help="Show all children of a parent, not 20 at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch one document a line.")
 @click.option(
@@ -49,8 +53,9 @@ PLAIN_WIDTH = 120
 @click.pass_context
 def ps(
     ctx: click.Context,
-    nats: str | None,
+    server: NatsServer,
     swarm_name: str,
+    name: str | None,
     show_all: bool,
     as_json: bool,
     every_s: float | None,
@@ -66,32 +71,31 @@ def ps(
     """
     from covey.framework.supervision.snapshot import MOST_CHILDREN
 
-    url = nats or os.environ.get("COVEY_NATS_URL") or DEFAULT_URL
     most = ALL_CHILDREN if show_all else MOST_CHILDREN
-    with _client(url, swarm_name) as swarm:
+    with _client(server, swarm_name, name) as swarm:
         if every_s is not None:
-            _watch(swarm, url, most, timeout_s, every_s, as_json=as_json)
+            _watch(swarm, server, most, timeout_s, every_s, as_json=as_json)
         trees = _look(swarm, most, timeout_s)
     if not trees:
-        _refuse_empty(swarm_name, url)
+        raise empty_swarm(server, swarm_name)
     if as_json:
         click.echo(_json(swarm_name, trees, indent=2))
     else:
-        console = _console()
-        console.print(_drawn(swarm_name, url, trees, console))
+        console = open_console()
+        console.print(_drawn(swarm_name, server, trees, console))
     if any(tree.problem for tree in trees):
         ctx.exit(EXIT_SILENT)
 
 
 @contextmanager
-def _client(url: str, swarm_name: str) -> Iterator[Swarm]:
+def _client(server: NatsServer, swarm_name: str, name: str | None) -> Iterator[Swarm]:
     """A node of the swarm that hosts nothing and reports nothing: what matters is in the trees."""
     from covey.framework.errors import TransportError
     from covey.swarm import Swarm
 
     logging.getLogger("covey").addHandler(logging.NullHandler())
-    name = f"ps-{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(2)}"
-    swarm = Swarm.connect(url, name=swarm_name, node=name, trace_ratio=0.0)
+    name = name or f"ps-{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(2)}"
+    swarm = Swarm.connect(server.url, name=swarm_name, node=name, trace_ratio=0.0, **server.login)
     try:
         swarm.start()
     except TransportError as error:
@@ -108,11 +112,13 @@ def _look(swarm: Swarm, most: int, timeout_s: float) -> list[NodeTree]:
     return [tree for tree in trees if tree.node != swarm.node_name]
 
 
-def _watch(swarm: Swarm, url: str, most: int, timeout_s: float, every_s: float, *, as_json: bool) -> NoReturn:
+def _watch(
+    swarm: Swarm, server: NatsServer, most: int, timeout_s: float, every_s: float, *, as_json: bool
+) -> NoReturn:
     """Show the trees again and again, until Ctrl-C; a swarm without nodes may get some."""
     from rich.live import Live
 
-    console = _console()
+    console = open_console()
     on_screen = console.is_terminal and not as_json
     with Live(console=console, screen=on_screen, auto_refresh=False) as live:
         while True:
@@ -121,34 +127,21 @@ def _watch(swarm: Swarm, url: str, most: int, timeout_s: float, every_s: float, 
             if as_json:
                 click.echo(_json(swarm.name, trees))
             elif on_screen:
-                live.update(_drawn(swarm.name, url, trees, console, with_time=True), refresh=True)
+                live.update(_drawn(swarm.name, server, trees, console, with_time=True), refresh=True)
             else:
-                console.print(_drawn(swarm.name, url, trees, console, with_time=True), "")
+                console.print(_drawn(swarm.name, server, trees, console, with_time=True), "")
             sleep(max(0.0, due - monotonic()))
 
 
 def _drawn(
-    swarm_name: str, url: str, trees: list[NodeTree], console: Console, *, with_time: bool = False
+    swarm_name: str, server: NatsServer, trees: list[NodeTree], console: Console, *, with_time: bool = False
 ) -> RenderableType:
     from datetime import datetime
 
     from covey.cli.swarm_view import draw
-    from covey.transports.nats_errors import redacted
 
     at = f" at {datetime.now():%H:%M:%S}" if with_time else ""
-    return draw(f"swarm {swarm_name} on {redacted(url)}{at}", trees, console.encoding)
-
-
-def _refuse_empty(swarm_name: str, url: str) -> NoReturn:
-    from covey.framework.errors import ConfigurationError
-    from covey.transports.heard_swarms import heard_swarms
-    from covey.transports.nats_errors import redacted
-
-    others = [name for name in heard_swarms(url) if name != swarm_name]
-    shown = ", ".join(others[:10]) + (f" and {len(others) - 10} more" if len(others) > 10 else "")
-    start = f"start a node with `covey node MODULE --swarm {swarm_name}`"
-    advice = f"name a swarm that has some with --swarm ({shown}), or {start}" if others else start
-    raise ConfigurationError(f"swarm {swarm_name!r} has no nodes on {redacted(url)}: {advice}")
+    return draw(f"swarm {swarm_name} on {server.shown}{at}", trees, console.encoding)
 
 
 def _json(swarm_name: str, trees: list[NodeTree], indent: int | None = None) -> str:
@@ -156,10 +149,3 @@ def _json(swarm_name: str, trees: list[NodeTree], indent: int | None = None) -> 
 
     nodes = [dataclasses.asdict(tree) for tree in trees]
     return json.dumps({"swarm": swarm_name, "nodes": nodes}, indent=indent)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
+from covey.cli.console import printable
 from covey.framework.supervision.tree import NodeTree, TreeLine
 
 __all__ = ["draw"]
@@ -185,10 +186,7 @@ class _View:
 
     def _text(self, text: str, style: str = "") -> Text:
         """One line that any terminal can show: an error's text may hold anything."""
-        line = "".join(char if char.isprintable() else " " for char in text)
-        line = " ".join(line.split()) if text.strip() else text
-        if not self._is_utf:
-            line = line.replace("…", "...").encode(self._encoding, "backslashreplace").decode(self._encoding)
+        line = printable(text, self._encoding)
         return Text(line, style, no_wrap=True, overflow="ellipsis" if self._is_utf else "crop")
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from covey.cli.console import open_console
 from covey.framework.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
     from rich.text import Text
 
     from covey.observability import Row, Trace
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["trace"]
 
 _SHORT_ID = 8
-_PLAIN_WIDTH = 120
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 
 
@@ -89,7 +88,7 @@ def _list(traces: Sequence[Trace], count: int, as_json: bool) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for known in shown:
         table.add_row(*_cells(known))
-    console = _console()
+    console = open_console()
     console.print(table)
     hidden = len(traces) - len(shown)
     more = f"{hidden} more not listed (--last {len(traces)} lists all); " if hidden else ""
@@ -125,7 +124,7 @@ def _draw(known: Trace, as_json: bool, width: int | None) -> None:
     if as_json:
         _print_json({**_summary(known), "spans": [span.to_json() for span in known.spans]})
         return
-    console = _console()
+    console = open_console()
     errors = f", {known.errors} with errors" if known.errors else ""
     console.print(
         Text(
@@ -184,10 +183,3 @@ def _clock_text(epoch_s: float) -> str:
     from datetime import datetime
 
     return datetime.fromtimestamp(epoch_s).strftime("%m-%d %H:%M:%S")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from covey.framework.events import AgentStopped as AgentStopped
     from covey.framework.events import DeadLettered as DeadLettered
     from covey.framework.events import LoopHeld as LoopHeld
+    from covey.framework.events import MessagesLost as MessagesLost
     from covey.framework.events import NodeJoined as NodeJoined
     from covey.framework.events import NodeLeft as NodeLeft
     from covey.framework.gather import gather as gather
@@ -76,6 +77,7 @@ _HOME = {
     "DeadLettered": "covey.framework.events",
     "LoopHeld": "covey.framework.events",
     "NodeJoined": "covey.framework.events",
+    "MessagesLost": "covey.framework.events",
     "NodeLeft": "covey.framework.events",
     "SupervisorRef": "covey.framework.supervision.supervisor_ref",
     "ChildInfo": "covey.framework.supervision.child_info",
@@ -129,6 +131,7 @@ __all__ = [
     "Mailbox",
     "MailboxFullError",
     "MessageTypeError",
+    "MessagesLost",
     "NoHostError",
     "NodeJoined",
     "NodeLeft",

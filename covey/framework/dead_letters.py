@@ -15,6 +15,7 @@ logger = logging.getLogger("covey.node")
 KEPT = 1_000
 PAYLOAD_CHARS = 512
 NOTED_FOR_S = 60.0
+NOTED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class DeadLetter:
     reason: str
     """One of: `stopped`, `unhandled`, `failed`, `expired`, `dropped`, `mailbox full`, `no host`,
     `node left`, `no link`, `undecodable`, `schema changed`, `too large`, `rejected`, `cancelled`,
-    `fenced` (sent by a handler that was given up),
+    `fenced` (sent by a handler that was given up), `lost` (on the way, as a link broke), `replayed` (a frame
+    that came before), `forged` (who sent it is not who it says),
     `late reply` (an answer whose asker waits no longer; its target is the asker, if that is an agent)."""
     target: str
     sender: str
@@ -53,12 +55,16 @@ class DeadLetters:
         self._counts: Counter[str] = Counter()
         # Re-entrant: a garbage collection inside may end a tell that nobody awaited.
         self._listeners: tuple[Callable[[DeadLetter], None], ...] = ()
-        self._noted_at: dict[tuple[str, str], float] = {}
+        self._noted_at: dict[str, dict[str, float]] = {}
+        """By reason and target, the oldest first."""
         self._lock = threading.RLock()
 
     def add(self, letter: DeadLetter) -> bool:
-        """Keep the letter and count it; whether it is the first of its reason and target for a minute."""
-        key = (letter.reason, letter.target)
+        """Keep the letter and count it; whether it is worth a line in the log.
+
+        That is the first of its reason and target in a minute; of one reason at most `NOTED` are, for strangers
+        make up as many targets as they like.
+        """
         with self._lock:
             self._letters.append(letter)
             self._counts[letter.reason] += 1
@@ -69,11 +75,16 @@ class DeadLetters:
             except Exception:
                 logger.exception("a listener raised on %r", letter)
         with self._lock:
-            if letter.at - self._noted_at.get(key, 0.0) < NOTED_FOR_S:
+            noted = self._noted_at.setdefault(letter.reason, {})
+            if letter.at - noted.get(letter.target, 0.0) < NOTED_FOR_S:
                 return False
-            if len(self._noted_at) >= KEPT:
-                self._noted_at.clear()
-            self._noted_at[key] = letter.at
+            noted.pop(letter.target, None)  # the oldest comes first
+            if len(noted) >= NOTED:
+                oldest = next(iter(noted))
+                if letter.at - noted[oldest] < NOTED_FOR_S:
+                    return False
+                del noted[oldest]
+            noted[letter.target] = letter.at
             return True
 
     def subscribe(self, listener: Callable[[DeadLetter], None]) -> Callable[[], None]:

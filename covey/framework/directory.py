@@ -190,6 +190,7 @@ class Directory:
             self._deaths.pop(address, None)
             passive = self._passive.pop(address, None) if self._ever_passive else None
             self._cells[address] = cell
+        self._node.outbound.arrived_here(address)
         if passive is not None:
             passive.post(self._node.life.finish, passive, REPLACED)
         try:
@@ -282,6 +283,7 @@ class Directory:
             if known is not None and known.state != STOPPED:
                 raise AddressInUseError(str(address))
             held = self._cells[address] = HeldCell(self._node, cls, address, self._node.dispatcher)
+        self._node.outbound.arrived_here(address)
         return held
 
     def replace(self, old: Cell, new: Cell) -> None:

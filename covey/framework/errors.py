@@ -183,13 +183,18 @@ class RemoteError(CoveyError):
 class MailboxFullError(CoveyError):
     """A bounded mailbox had no room and could not wait for it."""
 
-    def __init__(self, target: str, capacity: int) -> None:
+    def __init__(self, target: str, capacity: int, waiting_bytes: int = 0) -> None:
+        size = f"{capacity} messages" if capacity else "on another node"
+        waiting = f", and {waiting_bytes} bytes wait for it here already" if waiting_bytes else ""
         super().__init__(
-            f"the mailbox of {target} is full ({capacity} messages): await the tell, slow the sender down, "
+            f"the mailbox of {target} is full ({size}){waiting}: await the tell, slow the sender down, "
             "raise Mailbox(capacity=...), or choose overflow='drop_oldest' or 'drop_newest'"
         )
         self.target = target
         self.capacity = capacity
+        """In messages; 0 where only the agent's node knows it."""
+        self.waiting_bytes = waiting_bytes
+        """What waits on this node until there is room in the mailbox on the other."""
 
 
 class NotSerializableError(CoveyError, TypeError):
@@ -246,11 +251,15 @@ class AddressInUseError(CoveyError):
 class PermissionDeniedError(CoveyError, PermissionError):
     """The NATS server refused a subject to this node's user."""
 
-    def __init__(self, subject: str, detail: str = "") -> None:
+    def __init__(self, subject: str, detail: str = "", *, node: str = "") -> None:
         super().__init__(
-            f"the server refuses {subject}{': ' + detail if detail else ''}: check the user's permissions"
+            f"the server refuses {subject}{': ' + detail if detail else ''}: check the user's permissions "
+            "(`covey auth init` writes those that nodes and clients need)"
         )
         self.subject = subject
+        self.detail = detail
+        self.node = node
+        """The node that cannot be reached because of it; empty when it is about something else."""
 
 
 class SwarmFailedError(CoveyError):

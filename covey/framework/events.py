@@ -27,6 +27,7 @@ __all__ = [
     "EventSink",
     "HandledMessage",
     "LoopHeld",
+    "MessagesLost",
     "NodeJoined",
     "NodeLeft",
     "SpanHandle",
@@ -153,6 +154,16 @@ class NodeLeft:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class MessagesLost:
+    """Messages of another node that a broken link lost, or own ones to a node that has left."""
+
+    node: str
+    messages: int
+    in_doubt: bool = False
+    """Whether they were on their way to a node that has left, and may have been handled."""
+
+
 Event = (
     AgentStarted
     | AgentFailed
@@ -163,6 +174,7 @@ Event = (
     | AgentSlow
     | DeadLettered
     | LoopHeld
+    | MessagesLost
     | NodeJoined
     | NodeLeft
 )

@@ -49,6 +49,7 @@ class Subscription:
     """A method that gets the messages of the topics that match a pattern."""
 
     pattern: str
+    group: str
     handler: Handler
     declaration: Declaration
 
@@ -108,16 +109,21 @@ def every(period_s: float) -> Callable[[F], F]:
     return mark
 
 
-def subscribes(pattern: str) -> Callable[[F], F]:
-    """Give the method every message published on a topic that matches the pattern (NATS wildcards)."""
-    from covey.framework.cluster.topics import check_pattern
+def subscribes(pattern: str, *, group: str = "") -> Callable[[F], F]:
+    """Give the method every message published on a topic that matches the pattern (NATS wildcards).
+
+    With a group, each message goes to one agent of the swarm among all that subscribe in that group: a node
+    with subscribers is chosen first, then one of its agents, in turn.
+    """
+    from covey.framework.cluster.topics import check_group, check_pattern
 
     check_pattern(pattern)
+    check_group(group)
     frames = frames_around(sys._getframe(1))
 
     def mark(method: F) -> F:
         check_parameters(method)
-        setattr(method, _SUBSCRIBES, (pattern, Declaration(frames)))
+        setattr(method, _SUBSCRIBES, (pattern, group, Declaration(frames)))
         return method
 
     return mark
@@ -150,8 +156,8 @@ class RouteTable:
             if period_s is not None:
                 timers.append(Timer(handler, period_s))
             if subscribed is not None:
-                pattern, declared = subscribed
-                subscriptions.append(Subscription(pattern, handler, declared))
+                pattern, group, declared = subscribed
+                subscriptions.append(Subscription(pattern, group, handler, declared))
                 self._unresolved.append((handler, declared, False))
             if declaration is not None:
                 self._unresolved.append((handler, declaration, True))
@@ -216,6 +222,11 @@ class RouteTable:
         return handler
 
     @property
+    def message_types(self) -> tuple[type, ...]:
+        """The types that have a handler."""
+        return tuple(self._routes)
+
+    @property
     def handled(self) -> tuple[str, ...]:
         """Names of the types that have a handler."""
         return tuple(sorted(message_type.__name__ for message_type in self._routes))
@@ -239,7 +250,7 @@ def _declared(cls: type, handler: Handler, declaration: Declaration) -> Callable
     """The method that carries the decorator: the handler itself, or the one that it overrides."""
     for base in cls.__mro__:
         function = vars(base).get(handler.name)
-        mark = getattr(function, _HANDLES, None) or getattr(function, _SUBSCRIBES, (None, None))[1]
+        mark = getattr(function, _HANDLES, None) or getattr(function, _SUBSCRIBES, (None,))[-1]
         if mark is declaration:
             return cast("Callable[..., Any]", function)
     return handler.function

@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pykka.messages import _ActorStop
@@ -125,6 +126,28 @@ class MailQueue:
         elif self.state == STOPPED:
             self.bury()  # it stopped between our look and our append
         return True
+
+    def offer_all(self, items: Sequence[Any]) -> int:
+        """Put in as many of these, in order, as there is room for under backpressure; returns how many.
+
+        By any other policy all are taken, or become dead letters.
+        """
+        if self.actor_class.mailbox.overflow != "backpressure":
+            for item in items:
+                with suppress(MailboxFullError):  # it is a dead letter, and its asker has been told
+                    self.offer(item)
+            return len(items)
+        mail = self.mail
+        if mail is None:
+            mail = self._make_mail()
+        taken = items[: max(0, self.capacity - len(mail))]
+        mail.extend(taken)
+        if taken and not self.scheduled:
+            self.scheduled = True
+            self.executor.schedule(self)
+        elif self.state == STOPPED:
+            self.bury()  # as in `offer`
+        return len(taken)
 
     def _make_mail(self) -> deque[Any]:
         """The queue of messages, made once."""

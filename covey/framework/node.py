@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from covey.framework.address import Address, check_key, check_kind
 from covey.framework.agent import Agent
-from covey.framework.backpressure import DONE
 from covey.framework.cell import STOPPED, Cell
 from covey.framework.cluster.inbound import Inbound
+from covey.framework.cluster.open_wire import OpenWire
 from covey.framework.cluster.outbound import ENVELOPE_OVERHEAD_BYTES, Outbound
 from covey.framework.cluster.presence import JOIN_S, Presence
 from covey.framework.cluster.publishing import Publishing
@@ -41,6 +41,7 @@ from covey.framework.watchdog import HOLD_S, Watchdog
 
 if TYPE_CHECKING:
     from covey.framework.clock import Clock
+    from covey.framework.cluster.outside_port import OutsidePort
     from covey.framework.transport import Transport
 
 __all__ = ["DEFAULT_ASK_TIMEOUT_S", "Node"]
@@ -48,6 +49,8 @@ __all__ = ["DEFAULT_ASK_TIMEOUT_S", "Node"]
 logger = logging.getLogger("covey.node")
 
 DEFAULT_ASK_TIMEOUT_S = 5.0
+SERVING_S = 3.0
+"""For the server to confirm that it knows what we listen to."""
 NO_TRANSPORT_BYTES = 1 << 30
 
 
@@ -72,13 +75,15 @@ class Node(Reports):
         ask_timeout_s: float = DEFAULT_ASK_TIMEOUT_S,
         clock: Clock | None = None,
         watchdog_s: float | None = HOLD_S,
+        max_message_bytes: int = 0,
     ) -> None:
         super().__init__(name, transport, sink)
         self.swarm = swarm
         self.alone = host_anything
         """Whether no other node can join: its swarm is this process's own, whatever its name."""
         self.ask_timeout_s = ask_timeout_s
-        self.max_payload_bytes = NO_TRANSPORT_BYTES
+        self.max_frame_bytes = self.max_payload_bytes = self.max_envelope_bytes = NO_TRANSPORT_BYTES
+        self._max_message_bytes = max_message_bytes
         self.failure: SwarmFailedError | None = None
         self.ended = threading.Event()
         """Set when the node has stopped or its root supervisor gave up."""
@@ -96,6 +101,7 @@ class Node(Reports):
         self.outbound = Outbound(self)
         self.inbound = Inbound(self)
         self.publishing = Publishing(self)
+        self.open_wire = OpenWire(self)
         self.trees = Trees(self)
         self._watchdog_s = watchdog_s
         self._watchdog: Watchdog | None = None
@@ -142,8 +148,16 @@ class Node(Reports):
             return
         await self._transport.start(self.swarm, self.name, self)
         limit = self._transport.max_frame_bytes
-        self.max_payload_bytes = limit - min(ENVELOPE_OVERHEAD_BYTES, limit // 4)
+        overhead = min(ENVELOPE_OVERHEAD_BYTES, limit // 4)
+        self.max_frame_bytes = limit - overhead
+        self.max_payload_bytes = max(self.max_frame_bytes, self._max_message_bytes)
+        self.max_envelope_bytes = self.max_payload_bytes + overhead
+        self._connected = True
+        self.publishing.connected()
         await self.presence.join()
+        if self.directory.hosts or len(self.directory):
+            self.open_wire.serve()
+            await self._transport.flush(SERVING_S)  # who is told that this node runs may send to it
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Leave the swarm: agents finish what they have, up to the time, then stop; idempotent.
@@ -217,6 +231,8 @@ class Node(Reports):
 
     def started(self, cell: Cell) -> None:
         """An agent began to run."""
+        if not self.open_wire.serving:
+            self.open_wire.serve()
         if cell.routes.subscriptions:
             self.publishing.agent_started(cell)
         if self.is_observed:
@@ -246,11 +262,10 @@ class Node(Reports):
         cell.post(self.life.stop, cell, "stopped")
 
     def publish(self, topic: str, message: Any) -> Awaitable[None]:
-        """Send a message to every agent of the swarm that subscribes to the topic."""
+        """Send a message to every agent of the swarm that subscribes to the topic; waits as a tell does."""
         if self.fencing.has_left:
             check_acting(self, f"topic {topic}")
-        self.publishing.publish(topic, message)
-        return DONE
+        return self.publishing.publish(topic, message)
 
     # -- what cells and refs need ------------------------------------------------------------------
 
@@ -262,7 +277,7 @@ class Node(Reports):
         if cell.executor is not self.dispatcher:
             self._handled_by_threads += getattr(cell.executor, "handled", 0)
 
-    def expect(self, reply: Reply[Any], deadline: float) -> None:
+    def expect(self, reply: Reply[Any] | OutsidePort, deadline: float) -> None:
         """Resolve the reply with a timeout at its deadline."""
         dispatcher = self.dispatcher
         wheel = dispatcher.wheel

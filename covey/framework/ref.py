@@ -17,6 +17,7 @@ from covey.framework.terminated import Terminated
 from covey.framework.watching import watch_here, watch_of
 
 if TYPE_CHECKING:
+    from covey.framework.cluster.route import Route
     from covey.framework.current import Current
     from covey.framework.messages.request import Request
     from covey.framework.node import Node
@@ -40,7 +41,7 @@ class AgentRef:
     and from any event loop.
     """
 
-    __slots__ = ("_address", "_cell", "_node", "_node_name")
+    __slots__ = ("_address", "_cell", "_node", "_node_name", "_route")
 
     def __init__(self, node: Node, address: Address, cell: Cell | None = None, node_name: str = "") -> None:
         self._node = node
@@ -48,6 +49,7 @@ class AgentRef:
         self._cell = cell
         self._node_name = node_name
         """Set for spawned agents: they live on that node and nowhere else."""
+        self._route: Route | None = None
 
     @property
     def address(self) -> str:
@@ -78,13 +80,21 @@ class AgentRef:
         """
         node, cell, current = self._node, self._cell, CURRENT.get()
         if cell is None or cell.state == STOPPED:
-            cell = self._cell = node.directory.find(self._address, self._node_name)
+            route = self._route
+            if route is None or route.generation != node.outbound.generation:
+                cell = self._cell = node.directory.find(self._address, self._node_name)
+                if cell is None:
+                    route = self._route = node.outbound.route(self._address, self._node_name)
+            else:
+                cell = None
+            if cell is None:
+                return self._tell_elsewhere(route, message, current)
         sink, kind, context = node.sink, type(message), NO_CONTEXT
         item: Any
         try:
             if sink is not None and (current is None or may_trace(current)):
                 context = sink.outgoing("tell", self._address.kind, message)
-            if context or cell is None or kind is tuple or kind is Envelope:
+            if context or kind is tuple or kind is Envelope:
                 sender = None if current is None else current.cell.address
                 item = Envelope(message, None, sender, context, node.now() if context else 0.0)
             elif current is None:
@@ -93,8 +103,6 @@ class AgentRef:
                 item = (message, current.cell.address)
         except Fenced:
             return node.fencing.refuse_tell(self._address, message)
-        if cell is None:
-            return node.outbound.tell(self._address, self._node_name, item)
         # `Cell.offer` written out for the usual case: the call costs a third of the whole tell.
         mail = cell.mail
         if mail is not None and len(mail) < cell.capacity and not cell.waiters:
@@ -109,6 +117,20 @@ class AgentRef:
         if not cell.waiters and cell.offer(item):
             return DONE
         return send_or_wait(cell, item, node.ask_timeout_s, cell.wait_for_room)
+
+    def _tell_elsewhere(self, route: Route | None, message: Any, current: Current | None) -> Awaitable[None]:
+        node = self._node
+        sink, context = node.sink, NO_CONTEXT
+        try:
+            sender = None if current is None else current.cell.address
+            if sink is not None and (current is None or may_trace(current)):
+                context = sink.outgoing("tell", self._address.kind, message)
+        except Fenced:
+            return node.fencing.refuse_tell(self._address, message)
+        if route is None:
+            envelope = Envelope(message, None, sender, context)
+            return node.outbound.tell(self._address, self._node_name, envelope)
+        return node.outbound.tell_by(route, message, sender, context)
 
     @overload
     def ask(self, message: Request[R], timeout: float | None = None) -> Reply[R]: ...

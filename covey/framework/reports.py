@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from covey.framework.dead_letters import NOTED_FOR_S, DeadLetter, DeadLetters, clip
+from covey.framework.dead_letters import NOTED_FOR_S, DeadLetter, DeadLetters, clip, clip_text
 from covey.framework.envelope import opened
 from covey.framework.events import DeadLettered, Event, EventSink
 from covey.framework.link import Link
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from covey.framework.transport import Transport
 
 __all__ = ["Reports"]
+
+NAME_CHARS = 400
+"""Of an address or a type that somebody else wrote: longer ones are none, and letters are kept."""
+DETAIL_CHARS = 2_000
 
 HANDLED = ("failed", "rejected", "cancelled")
 """The reasons of those letters that a handler had begun with."""
@@ -78,7 +82,7 @@ class Reports(Link):
                 "" if envelope.sender is None else str(envelope.sender),
                 codec.type_name(envelope.message),
                 clip(envelope.message),
-                detail,
+                clip_text(detail, DETAIL_CHARS),
                 time(),
                 envelope.context[:16].hex(),
                 envelope.message_id,
@@ -89,6 +93,8 @@ class Reports(Link):
 
     def dead_letter_wire(self, target: str, type_name: str, reason: str, detail: str) -> None:
         """Keep an envelope of another node that was never decoded."""
+        target, type_name = clip_text(target, NAME_CHARS), clip_text(type_name, NAME_CHARS)
+        detail = clip_text(detail, DETAIL_CHARS)
         self._keep(DeadLetter(reason, target, "", type_name, "", detail, time(), ""), b"")
 
     def _keep(self, letter: DeadLetter, context: bytes) -> None:

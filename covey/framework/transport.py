@@ -1,26 +1,59 @@
-"""The seam between a node and whatever moves its frames to other nodes.
+"""The seam between a node and whatever moves its bytes to other nodes and to the world outside.
 
-A transport moves opaque frames (bytes) between nodes of one swarm. It knows nothing of envelopes, agents
-or credits: the node packs, bounds and interprets. All methods are called on the node's loop thread, and
-the receiver's methods are called there too.
+A transport moves opaque bytes: frames from node to node, beacons to all nodes, publications on topics, and
+requests of clients that are no nodes. It knows nothing of envelopes, agents or credits: the node packs,
+bounds and interprets. docs/transports.md says what an author of one needs to know.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Receiver", "Transport"]
+__all__ = ["OutsideRequest", "Receiver", "Respond", "Transport"]
+
+Respond = Callable[[bytes, Mapping[str, str]], None]
+"""Sends an answer with headers; on the loop thread, at most once. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideRequest:
+    """What a client that is no node of the swarm wants of an agent."""
+
+    address: str
+    """`kind/key`, as the subject says; not checked."""
+    data: bytes
+    """An `Envelope`, or JSON."""
+    json_type: str | None = None
+    """The type of a message in JSON, as the subject names it; None for an envelope."""
+    respond: Respond | None = None
+    """None when nobody waits for an answer."""
+    remaining_ms: int = 0
+    """How long an answer in JSON is waited for; 0 for what the node is set to. An envelope says it itself."""
 
 
 class Receiver(Protocol):
-    """What a node gives its transport to call, always on the node's loop thread."""
+    """What a node gives its transport to call, always on the node's loop thread. Nothing of it raises."""
 
-    def on_frame(self, frame: bytes) -> None:
-        """A frame that another node sent to this one. Never raises."""
+    def on_frame(self, source: str, frame: bytes) -> None:
+        """A frame that another node sent to this one; `source` is who the transport says it was."""
         ...
 
-    def on_beacon(self, beacon: bytes) -> None:
-        """A frame broadcast by any node of the swarm, this one included. Never raises."""
+    def on_beacon(self, source: str, beacon: bytes) -> None:
+        """A beacon of a node of the swarm, this one included."""
+        ...
+
+    def on_publication(self, pattern: str, group: str, topic: str, data: bytes) -> None:
+        """Something was published, by a node (this one included) or a client, that a subscription matches."""
+        ...
+
+    def on_request(self, request: OutsideRequest) -> None:
+        """A client asks, or tells, an agent something."""
+        ...
+
+    def on_undelivered(self, node_id: str, number: int) -> None:
+        """Nobody listened when the frame of this number was sent to the node: it reached nobody."""
         ...
 
     def on_link(self, up: bool, detail: str) -> None:
@@ -28,36 +61,43 @@ class Receiver(Protocol):
         ...
 
     def on_problem(self, error: Exception) -> None:
-        """Something was refused or dropped after it had been accepted; a `CoveyError` says what."""
+        """Something was refused or dropped after it had been accepted; a `CoveyError` says what.
+
+        An `UndecodableError` is about something that came in where nothing of the kind belongs: it becomes
+        a dead letter.
+        """
         ...
 
 
 class Transport(Protocol):
-    """Moves frames between the nodes of one swarm.
+    """Moves the bytes of one node of a swarm. All methods are called on the node's loop thread.
 
-    Guarantees: frames from one node to another arrive in order and at most once while the link holds;
-    frames in flight when a link breaks may be lost silently (the node counts gaps by sequence number).
-    NOT guaranteed: that a frame to a node that is gone is reported.
+    Guarantees: frames from one node to another, and one node's beacons and publications, arrive in the order
+    in which they were sent and at most once while the link holds; those in flight when a link breaks may be
+    lost silently (the node counts gaps by sequence number). NOT guaranteed: that a frame to a node that is
+    gone is reported by `on_undelivered`.
     """
 
     name: str
     """Short name for logs and spans: `memory`, `nats`."""
 
     max_frame_bytes: int
-    """The largest frame that `send` and `broadcast` take; valid after `start`."""
+    """The largest frame, beacon or publication; valid after `start`."""
 
     async def start(self, swarm: str, node_id: str, receiver: Receiver) -> None:
-        """Connect and begin to deliver to the receiver.
+        """Connect and begin to deliver frames and beacons to the receiver.
 
         Raises:
             TransportError: the server cannot be reached or refuses; names it and says what to do.
+            PermissionDeniedError: the server refuses a subject that the node needs.
         """
         ...
 
-    def send(self, node_id: str, frame: bytes) -> None:
-        """Queue a frame for a node; returns at once and never blocks.
+    def send(self, node_id: str, frame: bytes, number: int = 0) -> None:
+        """Send a frame to a node; returns at once and never blocks.
 
-        While the link is down up to `pending_limit_bytes` are kept and sent after the reconnect.
+        While the link is down up to `pending_limit_bytes` are kept and sent after the reconnect. The number
+        comes back with `on_undelivered`.
 
         Raises:
             PayloadTooLargeError: the frame exceeds `max_frame_bytes`.
@@ -66,11 +106,32 @@ class Transport(Protocol):
         ...
 
     def broadcast(self, beacon: bytes) -> None:
-        """Queue a frame for every node of the swarm, this one included; as `send` otherwise."""
+        """Send a beacon to every node of the swarm, this one included; as `send` otherwise."""
+        ...
+
+    def publish(self, topic: str, data: bytes) -> None:
+        """Send to every subscription that matches the topic; as `send` otherwise."""
+        ...
+
+    def subscribe(self, pattern: str, group: str = "") -> None:
+        """Receive what is published on matching topics, from soon on, until `unsubscribe`.
+
+        The words of a pattern are joined by dots; `*` stands for one, a final `>` for one or more. Each
+        publication goes to every subscription without a group, and to one of each group, whatever the
+        patterns of its members. It holds through reconnects. Idempotent.
+        """
+        ...
+
+    def unsubscribe(self, pattern: str, group: str = "") -> None:
+        """Receive it no longer, from soon on. Idempotent."""
+        ...
+
+    def serve(self) -> None:
+        """Take requests of clients, from soon on: each goes to one of the nodes that serve. Idempotent."""
         ...
 
     async def flush(self, timeout_s: float) -> None:
-        """Wait until what was queued has been handed to the server.
+        """Wait until what was sent, subscribed and unsubscribed has been handed to the server.
 
         Raises:
             TransportError: it was not within the time.

@@ -3,6 +3,14 @@
 from covey.transports.embedded import EmbeddedServer
 from covey.transports.memory import MemoryHub, MemoryTransport
 from covey.transports.nats import NatsTransport
+from covey.transports.nats_login import NatsLogin
 from covey.transports.server_binary import find_server_binary
 
-__all__ = ["EmbeddedServer", "MemoryHub", "MemoryTransport", "NatsTransport", "find_server_binary"]
+__all__ = [
+    "EmbeddedServer",
+    "MemoryHub",
+    "MemoryTransport",
+    "NatsLogin",
+    "NatsTransport",
+    "find_server_binary",
+]

@@ -9,6 +9,7 @@ from nats.aio.msg import Msg
 
 from covey.framework.errors import ConfigurationError, TransportError
 from covey.transports.nats_client import FrameClient
+from covey.transports.nats_login import NatsLogin
 from covey.transports.subjects import ANY_BEACON, parse_subject
 
 __all__ = ["heard_swarms"]
@@ -18,18 +19,18 @@ LISTEN_S = 0.6
 CONNECT_S = 1.0
 
 
-def heard_swarms(url: str, listen_s: float = LISTEN_S) -> list[str]:
+def heard_swarms(url: str, listen_s: float = LISTEN_S, login: NatsLogin | None = None) -> list[str]:
     """Names of the swarms that were heard within the time, sorted; blocks for so long.
 
     A help for error texts: none where the server cannot be reached, or does not let us listen.
     """
     try:
-        return sorted(asyncio.run(_listen(url, listen_s)))
+        return sorted(asyncio.run(_listen(url, listen_s, login)))
     except (OSError, TimeoutError, TransportError, nats.errors.Error):
         return []
 
 
-async def _listen(url: str, listen_s: float) -> set[str]:
+async def _listen(url: str, listen_s: float, login: NatsLogin | None) -> set[str]:
     heard: set[str] = set()
 
     async def note(message: Msg) -> None:
@@ -39,7 +40,13 @@ async def _listen(url: str, listen_s: float) -> set[str]:
             pass  # somebody else's subject
 
     client = FrameClient(lambda _error: None, lambda _is_up: None, lambda: None)
-    await client.open(url, name="covey-listener", inbox_prefix="_INBOX_covey-listener", timeout_s=CONNECT_S)
+    await client.open(
+        url,
+        name="covey-listener",
+        inbox_prefix="_INBOX_covey-listener",
+        timeout_s=CONNECT_S,
+        login=login,
+    )
     try:
         await client.subscribe(ANY_BEACON, cb=note)
         await asyncio.sleep(listen_s)

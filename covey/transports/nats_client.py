@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from covey.transports.nats_errors import connect_error, split_servers
+from covey.transports.nats_arrivals import Listening
+from covey.transports.nats_errors import connect_error, is_refusal, split_servers
+from covey.transports.nats_login import NatsLogin
+from covey.transports.tls_transport import TlsTransport
 
 __all__ = ["FrameClient"]
 
-Deliver = Callable[[bytes], None]
+logger = logging.getLogger("covey.nats")
 
-_RECONNECT_WAIT_S = 0.05
+_RECONNECT_WAIT_S = 0.02
 _PING_INTERVAL_S = 1
 _SUBSCRIPTION_LIMIT_FRAMES = 1 << 20
 _SUBSCRIPTION_LIMIT_BYTES = 256 << 20
+_WRITE_BUFFER_BYTES = 1 << 20
+"""With this much between us and the socket, what comes waits in the node, where it is counted."""
 
 
 class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
-    """A nats-py client that hands payloads straight from its parser to callbacks on the loop thread.
+    """A nats-py client that writes straight to the socket, and delivers straight from its parser.
 
-    nats-py alone queues every message for a task per subscription, which costs more than parsing it.
+    nats-py alone queues every message for a task per subscription, which costs more than parsing it, and
+    every publication for a task that writes: two rounds of the loop later, which is felt in every ask.
     After `open` it reconnects by itself, until it is closed or a fatal `-ERR` closes it.
 
     Args:
@@ -43,18 +51,28 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
         self._on_error = on_error
         self._on_link = on_link
         self._on_closed = on_closed
-        self._direct: dict[bytes, Deliver] = {}
+        self._listening: dict[int, Listening] = {}
+        """By the id of the subscription."""
+        self._muted = False
+        self._corked: list[bytes] | None = None
+        """What waits for the end of this round of the loop; None when nothing has been written in it."""
+        self._corked_bytes = 0
         self._refusals: list[Exception] = []
         self._servers = 0
         self._opening = self._open = False
+        self._login = NatsLogin()
 
-    async def open(self, url: str, *, name: str, inbox_prefix: str, timeout_s: float) -> None:
+    async def open(
+        self, url: str, *, name: str, inbox_prefix: str, timeout_s: float, login: NatsLogin | None = None
+    ) -> None:
         """Connect to the first server of a comma-separated list that takes us.
 
         Raises:
             TransportError: none did within the time.
+            ConfigurationError: a file of the login is not what it should be.
         """
-        servers = split_servers(url)
+        servers, self._login = split_servers(url), login or self._login
+        login_options = self._login.connect_options()
         self._servers, self._opening = len(servers), True
         try:
             async with asyncio.timeout(timeout_s):
@@ -72,6 +90,7 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
                     max_reconnect_attempts=-1,
                     ping_interval=_PING_INTERVAL_S,
                     max_outstanding_pings=2,
+                    **login_options,
                 )
         except BaseException as problem:
             await self.end(timeout_s)
@@ -80,25 +99,85 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
             raise
         self._open, self._opening = True, False
 
-    async def deliver(self, subject: str, callback: Deliver) -> None:
-        """Subscribe, and call back with each payload in order."""
+    async def listen(self, listening: Listening) -> None:
+        """Subscribe, and deliver in order. Idempotent."""
+        if self._number_of(listening.subject, listening.queue) is not None:
+            return
 
         async def queued(message: Msg) -> None:
-            self._direct[key](message.data)
+            reply = message.reply.encode()
+            listening.deliver(message.subject.encode(), reply, message.data, _as_bytes(message.headers))
 
-        key = subject.encode()
-        self._direct[key] = callback
-        # `queued` serves only if a later nats-py no longer calls `_process_msg`: slower, but as right.
-        await self.subscribe(
-            subject,
+        # Known before the server can answer. `queued` serves only if a later nats-py no longer calls
+        # `_process_msg`: slower, but as right.
+        self._listening[self._sid + 1] = listening
+        subscription = await self.subscribe(
+            listening.subject,
+            queue=listening.queue,
             cb=queued,
             pending_msgs_limit=_SUBSCRIPTION_LIMIT_FRAMES,
             pending_bytes_limit=_SUBSCRIPTION_LIMIT_BYTES,
         )
+        self._listening = {**self._listening, subscription._id: listening}
+
+    async def listen_no_more(self, subject: str, queue: str) -> None:
+        """Unsubscribe what `listen` subscribed."""
+        number = self._number_of(subject, queue)
+        if number is not None:
+            del self._listening[number]
+            await self._subs[number].unsubscribe()
+
+    def _number_of(self, subject: str, queue: str) -> int | None:
+        known = self._listening.items()
+        return next((number for number, it in known if (it.subject, it.queue) == (subject, queue)), None)
+
+    def publish_now(self, subject: str, data: bytes, reply: str = "") -> bool:
+        """Write to the socket at once; False when that is not possible now, or too much waits there.
+
+        The first in a round of the loop goes at once, for it may be an ask; what follows goes together.
+        """
+        if self._status != Client.CONNECTED or self._pending:
+            return False
+        if self._corked is None:
+            writer = getattr(self._transport, "_io_writer", None)  # a WebSocket has none
+            if writer is None or writer.transport.get_write_buffer_size() > _WRITE_BUFFER_BYTES:
+                return False
+            writer.write(b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply.encode(), len(data), data))
+            self._corked, self._corked_bytes = [], 0
+            asyncio.get_running_loop().call_soon(self._uncork)
+            return True
+        if self._corked_bytes > _WRITE_BUFFER_BYTES:
+            return False
+        self._corked.append(b"PUB %b %b %d\r\n" % (subject.encode(), reply.encode(), len(data)))
+        self._corked += (data, b"\r\n")
+        self._corked_bytes += len(data)
+        return True
+
+    def _uncork(self) -> None:
+        corked, self._corked, self._corked_bytes = self._corked, None, 0
+        writer = getattr(self._transport, "_io_writer", None)
+        # What was written to a connection that broke meanwhile is lost, as what is on its way there.
+        if corked and writer is not None and self._status == Client.CONNECTED:
+            writer.write(b"".join(corked))
+
+    async def publish_in_turn(
+        self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish, and wait while too much waits at the socket.
+
+        Raises:
+            nats.errors.Error or OSError: nats-py refuses it.
+        """
+        if headers or not self.publish_now(subject, data, reply):
+            self._uncork()  # it left before, and nats-py may write at any moment
+            await self.publish(subject, data, reply, headers=dict(headers) if headers else None)
+            writer = getattr(self._transport, "_io_writer", None)
+            if writer is not None and writer.transport.get_write_buffer_size() > _WRITE_BUFFER_BYTES:
+                await writer.drain()
 
     def mute(self) -> None:
         """Deliver nothing more."""
-        self._direct = dict.fromkeys(self._direct, lambda _: None)
+        self._muted = True
 
     async def confirm(self, timeout_s: float) -> None:
         """Wait until the server has all that was published and subscribed.
@@ -106,15 +185,28 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
         Raises:
             nats.errors.Error, OSError or TimeoutError: it has not, within the time.
         """
+        self._uncork()
         async with asyncio.timeout(timeout_s):
             # nats-py writes its PING ahead of what it still holds back: only the second comes after that.
             await self.flush(timeout_s)
             await self.flush(timeout_s)
 
     @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server has said of itself."""
+        return dict(self._server_info)
+
+    def socket_info(self, name: str) -> Any:
+        """What asyncio knows of the socket, as `peername` or `ssl_object`; None over a WebSocket."""
+        writer = getattr(self._transport, "_io_writer", None)
+        return None if writer is None else writer.get_extra_info(name)
+
+    @property
     def unsent_bytes(self) -> int:
         """Published, and not written to the socket yet."""
-        return int(self._pending_data_size)
+        writer = getattr(self._transport, "_io_writer", None)
+        buffered = 0 if writer is None else writer.transport.get_write_buffer_size()
+        return int(self._pending_data_size) + int(buffered) + self._corked_bytes
 
     async def end(self, timeout_s: float) -> None:
         """Close within the time, also while the server is gone or does not read. Never raises."""
@@ -139,14 +231,44 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
         if writer is not None:
             writer.transport.abort()
 
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        deliver = self._direct.get(subject)
-        if deliver is None:
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
+        self._pings_outstanding = 0  # the server is there: its PONG may only wait behind much else
+        listening = self._listening.get(sid)
+        if listening is None:
             await super()._process_msg(sid, subject, reply, data, headers)
-        else:
-            deliver(data)
+        elif not self._muted:
+            try:
+                listening.deliver(subject, reply, data, headers or b"")  # nats-py gives None for none
+            except Exception:  # one message must not end nats-py's reading for ever
+                logger.exception("internal error with a message on %r", subject)
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            # Who waited for it has given up: nats-py would fail at that, and read nothing any more.
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
+    async def _connect_to_server(self, s: Any) -> None:
+        if not (self._open or self._opening):
+            raise asyncio.CancelledError  # we were closed while nats-py tried, and it did not notice
+        if s.uri.scheme not in ("ws", "wss"):
+            self._transport = TlsTransport()
+        await super()._connect_to_server(s)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        await super()._process_info(info, initial_connection)
+        if initial_connection:
+            self._login.settle_tls(info, self._current_server.uri.scheme)
 
     async def _report(self, problem: Exception) -> None:
+        if self._open and not self.is_connected and is_refusal(problem):
+            # Whoever replaces us reads the login's files again, which may have been renewed.
+            self._status = Client.CLOSED
+            self._abort()
+            await self._closed_by_itself()
+            raise asyncio.CancelledError  # out of nats-py's loop, which would try for ever
         if self._open:
             self._on_error(problem)
         elif self._opening:
@@ -166,3 +288,8 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
         if self._open:
             self._open = False
             self._on_closed()
+
+
+def _as_bytes(headers: Mapping[str, str] | None) -> bytes:
+    """Only whether the server says "no responders" counts."""
+    return b"NATS/1.0 503" if headers and headers.get("Status") == "503" else b""

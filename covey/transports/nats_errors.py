@@ -11,17 +11,19 @@ from urllib.parse import urlsplit
 
 import nats.errors
 
-from covey.framework.errors import CoveyError, PermissionDeniedError, TransportError
+from covey.framework.errors import ConfigurationError, CoveyError, PermissionDeniedError, TransportError
+from covey.transports.nats_tls import tls_trouble
+from covey.transports.subjects import parse_subject
 
-__all__ = ["connect_error", "is_link_trouble", "redacted", "reported_error", "split_servers"]
+__all__ = ["connect_error", "is_link_trouble", "is_refusal", "redacted", "reported_error", "split_servers"]
 
 _SCHEMES = ("nats", "tls", "ws", "wss")
 _USERINFO = re.compile(r"[^/,\s]*@")
 _DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 _START_ONE = "is a nats-server running there? Try nats-server -p 4222, or Swarm.embedded()"
 _CREDENTIALS = (
-    "the server refused our credentials: put the right ones into the URL "
-    "(nats://user:password@host:4222), or see the server's authorization settings"
+    "the server refused our credentials: give the right ones (user and password, token, nkey or credentials, "
+    "as arguments, flags or COVEY_NATS_... variables), or see the server's authorization settings"
 )
 
 
@@ -68,15 +70,17 @@ def _no_url(shown: str) -> TransportError:
 def _reason(problem: BaseException, timeout_s: float) -> str:
     text = str(problem).lower()
     match problem:
+        case CoveyError():
+            return str(problem)
         case socket.gaierror():
             return "its host name cannot be resolved: check the spelling and the network"
         case ssl.SSLError():
-            return f"TLS failed ({problem}): check the server's certificate and its name"
+            return tls_trouble(problem)
         case ConnectionRefusedError():
             return f"the connection was refused: {_START_ONE}"
         case asyncio.TimeoutError():
             return f"no NATS server answered within {timeout_s:.3g} s: {_START_ONE}"
-        case _ if _is_refusal(problem):
+        case _ if is_refusal(problem):
             return _CREDENTIALS
         case _ if "info message" in text or isinstance(problem, ValueError):  # a first line without end, say
             return f"something answers there, but it is no NATS server: check the port; {_START_ONE}"
@@ -101,16 +105,26 @@ def reported_error(url: str, problem: Exception, subjects: Iterable[str]) -> Cov
         action, lowered = denied.groups()
         subject = next((subject for subject in subjects if subject.lower() == lowered), lowered)
         verb = "publishing to it" if action == "publish" else "subscribing to it"
-        return PermissionDeniedError(subject, f"{verb} is denied on {redacted(url)}")
+        node = _node_of(subject) if action == "publish" else ""
+        return PermissionDeniedError(subject, f"{verb} is denied on {redacted(url)}", node=node)
     if isinstance(problem, nats.errors.SlowConsumerError):
         return TransportError(
             f"frames on {problem.subject} were dropped: the node takes them more slowly than they come"
         )
-    if _is_refusal(problem):
+    if is_refusal(problem):
         return TransportError(f"{redacted(url)}: {_CREDENTIALS}")
     return TransportError(f"{redacted(url)} reports: {str(problem).removeprefix('nats: ')}")
 
 
-def _is_refusal(problem: BaseException) -> bool:
+def _node_of(subject: str) -> str:
+    try:
+        parsed = parse_subject(subject)
+    except ConfigurationError:  # an inbox, say
+        return ""
+    return parsed.name if parsed.role == "node" else ""
+
+
+def is_refusal(problem: BaseException) -> bool:
+    """Whether the server does not take our login."""
     text = str(problem).lower()
     return "authorization" in text or "authentication" in text

@@ -1,9 +1,13 @@
 """NATS subjects: what a node, an agent or a topic of a swarm is called on the wire.
 
-    covey.<swarm>.node.<id>            frames for one node
-    covey.<swarm>.beacon               frames for every node
-    covey.<swarm>.agent.<kind>.<key>   requests for one agent, from any NATS client
-    covey.<swarm>.topic.<topic>        what is published
+    covey.<swarm>.node.<id>.<source>         frames for one node, from the node `source`
+    covey.<swarm>.beacon.<source>            frames for every node
+    covey.<swarm>.agent.<kind>.<key>         requests for one agent, from any NATS client
+    covey.<swarm>.json.<kind>.<key>.<Type>   the same in JSON
+    covey.<swarm>.topic.<topic>              what is published
+
+The sender is part of the subject because a server's permissions know nothing else: a node that may publish
+to `covey.<swarm>.*.*.<own id>` alone cannot speak in the name of another (decision 17).
 
 Swarm names, node ids and keys are any text of 1 to 256 bytes of UTF-8 and travel as one escaped token.
 A topic keeps its dots, because wildcards match between them. The longest subject stays well below the
@@ -12,6 +16,7 @@ A topic keeps its dots, because wildcards match between them. The longest subjec
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -30,46 +35,93 @@ __all__ = [
     "MAX_TOPIC_BYTES",
     "Subject",
     "agent_subject",
+    "agents_pattern",
     "beacon_subject",
+    "beacons_pattern",
+    "json_pattern",
+    "json_subject",
+    "node_pattern",
     "node_subject",
     "parse_subject",
+    "sending_pattern",
     "topic_pattern",
     "topic_subject",
 ]
 
 MAX_TOPIC_BYTES = 512
+MAX_TYPE_CHARS = 512
 
 _ROOT = "covey"
-ANY_BEACON = f"{_ROOT}.*.beacon"
+ANY_BEACON = f"{_ROOT}.*.beacon.*"
 """What to subscribe to for the beacons of every swarm."""
 _WILDCARDS = ("*", ">")
+_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 class Subject(NamedTuple):
     """What a subject stands for."""
 
     swarm: str
-    role: Literal["node", "beacon", "agent", "topic"]
+    role: Literal["node", "beacon", "agent", "json", "topic"]
     name: str
     """The node's id, nothing, the agent's address `kind/key`, or the topic."""
+    detail: str = ""
+    """Who sends frames or beacons; the message type of a request in JSON."""
 
 
 @lru_cache(maxsize=4096)
-def node_subject(swarm: str, node_id: str) -> str:
-    """Where one node of a swarm listens."""
-    return f"{_ROOT}.{_token('swarm name', swarm)}.node.{_token('node id', node_id)}"
+def node_subject(swarm: str, node_id: str, source: str) -> str:
+    """Where a node listens for the frames of another."""
+    return f"{_swarm(swarm)}.node.{_token('node id', node_id)}.{_token('node id', source)}"
+
+
+def node_pattern(swarm: str, node_id: str) -> str:
+    """Where a node listens for the frames of all others."""
+    return f"{_swarm(swarm)}.node.{_token('node id', node_id)}.*"
+
+
+def sending_pattern(swarm: str, source: str) -> str:
+    """Where a node publishes its frames for all others."""
+    return f"{_swarm(swarm)}.node.*.{_token('node id', source)}"
 
 
 @lru_cache(maxsize=64)
-def beacon_subject(swarm: str) -> str:
+def beacon_subject(swarm: str, source: str) -> str:
+    """Where every node of a swarm hears one of them."""
+    return f"{_swarm(swarm)}.beacon.{_token('node id', source)}"
+
+
+def beacons_pattern(swarm: str) -> str:
     """Where every node of a swarm listens."""
-    return f"{_ROOT}.{_token('swarm name', swarm)}.beacon"
+    return f"{_swarm(swarm)}.beacon.*"
 
 
 def agent_subject(swarm: str, address: Address) -> str:
     """Where one agent takes requests."""
-    kind, key = check_kind(address.kind), escape_token(check_key(address.key))
-    return f"{_ROOT}.{_token('swarm name', swarm)}.agent.{kind}.{key}"
+    return f"{_swarm(swarm)}.agent.{_address(address)}"
+
+
+def agents_pattern(swarm: str) -> str:
+    """Where the nodes of a swarm listen for requests to agents."""
+    return f"{_swarm(swarm)}.agent.*.*"
+
+
+def json_subject(swarm: str, address: Address, message_type: str) -> str:
+    """Where one agent takes messages of a type in JSON; the type is a protobuf name, or its last part.
+
+    Raises:
+        ConfigurationError: the type cannot be a protobuf name.
+    """
+    if not _is_type(message_type):
+        raise ConfigurationError(
+            f"{message_type[:80]!r} is no message type: write its protobuf name, such as shop.Order, or Order"
+        )
+    return f"{_swarm(swarm)}.json.{_address(address)}.{message_type}"
+
+
+def json_pattern(swarm: str) -> str:
+    """Where the nodes of a swarm listen for requests in JSON."""
+    return f"{_swarm(swarm)}.json.*.*.>"
 
 
 def topic_subject(swarm: str, topic: str) -> str:
@@ -98,6 +150,7 @@ def topic_pattern(swarm: str, pattern: str) -> str:
     return _topic(swarm, parts)
 
 
+@lru_cache(maxsize=4096)
 def parse_subject(subject: str) -> Subject:
     """The inverse of the functions above; a pattern's wildcards come back as they are.
 
@@ -107,20 +160,46 @@ def parse_subject(subject: str) -> Subject:
     match subject.split("."):
         case tokens if "" in tokens:
             pass
-        case ["covey", swarm, "beacon"]:
-            return Subject(unescape_token(swarm), "beacon", "")
-        case ["covey", swarm, "node", node_id]:
-            return Subject(unescape_token(swarm), "node", unescape_token(node_id))
+        case ["covey", swarm, "beacon", source]:
+            return Subject(_name(swarm), "beacon", "", _name(source))
+        case ["covey", swarm, "node", node_id, source]:
+            return Subject(_name(swarm), "node", _name(node_id), _name(source))
         case ["covey", swarm, "agent", kind, key]:
-            address = Address(check_kind(kind), check_key(unescape_token(key)))
-            return Subject(unescape_token(swarm), "agent", str(address))
+            return Subject(_name(swarm), "agent", _parsed_address(kind, key))
+        case ["covey", swarm, "json", kind, key, _, *_] as tokens if _is_type(".".join(tokens[5:])):
+            return Subject(_name(swarm), "json", _parsed_address(kind, key), ".".join(tokens[5:]))
         case ["covey", swarm, "topic", _, *_] as tokens:
-            parts = (part if part in _WILDCARDS else unescape_token(part) for part in tokens[3:])
-            return Subject(unescape_token(swarm), "topic", ".".join(parts))
+            words = [part if part in _WILDCARDS else unescape_token(part) for part in tokens[3:]]
+            parsed = Subject(_name(swarm), "topic", ".".join(words))
+            # Else a word held a dot, or was a wildcard.
+            if _escaped(_parts(parsed.name)) == tokens[3:] and ">" not in words[:-1]:
+                return parsed
     raise ConfigurationError(
-        f"{subject!r} is no subject of Covey: expected covey.<swarm>.node.<id>, covey.<swarm>.beacon, "
-        "covey.<swarm>.agent.<kind>.<key> or covey.<swarm>.topic.<topic>"
+        f"{subject!r} is no subject of Covey: expected covey.<swarm>.node.<id>.<source>, "
+        "covey.<swarm>.beacon.<source>, covey.<swarm>.agent.<kind>.<key>, "
+        "covey.<swarm>.json.<kind>.<key>.<Type> or covey.<swarm>.topic.<topic>"
     )
+
+
+@lru_cache(maxsize=64)
+def _swarm(swarm: str) -> str:
+    return f"{_ROOT}.{_token('swarm name', swarm)}"
+
+
+def _address(address: Address) -> str:
+    return f"{check_kind(address.kind)}.{escape_token(check_key(address.key))}"
+
+
+def _parsed_address(kind: str, key: str) -> str:
+    return str(Address(check_kind(kind), _name(key)))
+
+
+def _name(token: str) -> str:
+    return check_key(unescape_token(token), "the name")
+
+
+def _is_type(text: str) -> bool:
+    return len(text) <= MAX_TYPE_CHARS and _TYPE.fullmatch(text) is not None
 
 
 def _token(what: str, text: str) -> str:
@@ -155,5 +234,8 @@ def _parts(topic: str) -> list[str]:
 
 
 def _topic(swarm: str, parts: list[str]) -> str:
-    tokens = ".".join(part if part in _WILDCARDS else escape_token(part) for part in parts)
-    return f"{_ROOT}.{_token('swarm name', swarm)}.topic.{tokens}"
+    return f"{_swarm(swarm)}.topic.{'.'.join(_escaped(parts))}"
+
+
+def _escaped(parts: list[str]) -> list[str]:
+    return [part if part in _WILDCARDS else escape_token(part) for part in parts]

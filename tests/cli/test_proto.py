@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from covey.cli.main import covey
+from covey.framework.proto import envelope_pb2
 
 SHOP = """
 from __future__ import annotations
@@ -84,3 +86,18 @@ def test_output_that_cannot_be_written_gets_one_clear_error(folder: Path) -> Non
     result = export("exported_unwritable", "--output", "missing/order.proto")
     assert result.exit_code == 2
     assert "cannot write missing/order.proto: No such file or directory" in result.output
+
+
+def test_envelope_prints_the_definition_that_the_nodes_code_was_made_from() -> None:
+    result = CliRunner().invoke(covey, ["proto", "envelope"])
+    assert result.exit_code == 0, result.output
+    assert "package covey.v1;" in result.stdout
+    declared = re.findall(r"^message (\w+) {", result.stdout, flags=re.MULTILINE)
+    assert declared == list(envelope_pb2.DESCRIPTOR.message_types_by_name)
+
+
+def test_envelope_writes_the_output_file(folder: Path) -> None:
+    result = CliRunner().invoke(covey, ["proto", "envelope", "--output", "envelope.proto"])
+    assert (result.exit_code, result.output) == (0, "")
+    shipped = Path(envelope_pb2.__file__).with_name("envelope.proto")
+    assert (folder / "envelope.proto").read_bytes() == shipped.read_bytes()

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from covey import Agent, Swarm
+from covey.framework.address import Address
 from covey.transports import EmbeddedServer, MemoryHub, MemoryTransport
+from covey.transports.json_client import JsonClient
 from tests.conformance.far_agents import Far, Listener, Slow, supervisor
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,17 @@ def node_process(tmp_path: Path, *arguments: str) -> Iterator[NodeProcess]:
             yield node
         finally:
             node.end()
+
+
+def until_any_node_finds(url: str, swarm: str, *addresses: str) -> None:
+    """A client's request goes to any node, and one that has just joined may not know the others yet."""
+    client = JsonClient(url, swarm)
+
+    def found() -> bool:
+        asked = [(Address.parse(address), "NoSuchType") for address in addresses for _ in range(10)]
+        return all(client.ask(*about, b"", timeout_s=5.0).failure_code != 404 for about in asked)
+
+    until(found, what="that all nodes know each other")
 
 
 @contextmanager

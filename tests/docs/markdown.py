@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = tuple(sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]))
+PAGES = (
+    *sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+)
 
 _MARKER = re.compile(r"<!-- (not run|file): (.+) -->")
 

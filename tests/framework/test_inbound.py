@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from covey import Agent, Swarm, handles, message
+from covey.framework.cluster.peers import STRANGERS_KEPT
 from covey.framework.errors import SchemaChangedError
 from covey.framework.messages import codec
-from covey.framework.proto.envelope_pb2 import Beacon, Envelope, Failure, Frame
+from covey.framework.proto.envelope_pb2 import Beacon, Envelope, Failure, Frame, Hello, Registry, Schemas
+from covey.framework.transport import OutsideRequest
 from covey.transports import MemoryHub, MemoryTransport
 
 
@@ -67,7 +70,7 @@ def on_loop(swarm: Swarm, function: Callable[..., object], *args: object) -> Non
         else:
             done.append(None)
 
-    swarm._running.dispatcher.call(run)
+    swarm._running.dispatcher.loop.call_soon_threadsafe(run)  # as a transport does
     end = time.monotonic() + 10
     while not done:
         assert time.monotonic() < end
@@ -76,10 +79,18 @@ def on_loop(swarm: Swarm, function: Callable[..., object], *args: object) -> Non
         raise done[0]
 
 
+epochs = itertools.count(1)
+
+
 def frame(*envelopes: Envelope | bytes, **fields: object) -> bytes:
+    """The first frame of a new epoch of its sender."""
     parts = [e if isinstance(e, bytes) else e.SerializeToString() for e in envelopes]
-    given: dict[str, object] = {"source": "there", "epoch": 5, "sequence": 1, "envelopes": parts, **fields}
+    given: dict[str, object] = {"epoch": next(epochs), "sequence": 1, "envelopes": parts, **fields}
     return Frame(**given).SerializeToString()  # type: ignore[arg-type]
+
+
+def take(swarm: Swarm, data: bytes, source: str = "there") -> None:
+    on_loop(swarm, swarm._running.on_frame, source, data)
 
 
 def still_serves(swarm: Swarm) -> None:
@@ -89,8 +100,12 @@ def still_serves(swarm: Swarm) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_raise_nothing_and_the_swarm_goes_on(swarm: Swarm, data: bytes) -> None:
-    on_loop(swarm, swarm._running.on_frame, data)
-    on_loop(swarm, swarm._running.on_beacon, data)
+    node = swarm._running
+    take(swarm, data)
+    on_loop(swarm, node.on_beacon, "there", data)
+    on_loop(swarm, node.on_publication, "news.*", "", "news.tea", data)
+    on_loop(swarm, node.on_request, OutsideRequest("target/x", data))
+    on_loop(swarm, node.on_request, OutsideRequest("target/x", data, "Ping"))
     still_serves(swarm)
 
 
@@ -117,9 +132,9 @@ def test_any_envelope_becomes_a_message_an_answer_or_a_dead_letter(
     swarm: Swarm, items: list[Envelope | bytes], number: int
 ) -> None:
     data = frame(*items, sequence=number, sent_bytes=number, credited_bytes=number, target_epoch=number)
-    on_loop(swarm, swarm._running.on_frame, data)
+    take(swarm, data)
     for cut in (1, len(data) // 2, len(data) - 1):
-        on_loop(swarm, swarm._running.on_frame, data[:cut])
+        take(swarm, data[:cut])
     still_serves(swarm)
 
 
@@ -128,9 +143,8 @@ def test_what_cannot_be_read_is_a_dead_letter_with_its_reason_and_spoils_no_othe
     ping = codec.encode(Ping(number=1))
     good = Envelope(type=ping[0], target="target/y", payload=ping[1])
     handled = swarm.handled
-    on_loop(
+    take(
         swarm,
-        swarm._running.on_frame,
         frame(
             b"\xff\xff",
             Envelope(type="no.such.Type", target="target/y"),
@@ -164,14 +178,13 @@ def test_a_type_that_differs_on_the_other_node_is_refused_with_the_difference(sw
         ],
     )
     data = Frame(
-        source="changed",
         epoch=1,
         sequence=1,
         envelopes=[Envelope(type=name, target="target/x", payload=payload).SerializeToString()],
     )
     data.schemas.add(type=name, descriptor=theirs.SerializeToString())
     before = swarm.dead_letters().counts.get("schema changed", 0)
-    on_loop(swarm, swarm._running.on_frame, data.SerializeToString())
+    take(swarm, data.SerializeToString(), "changed")
     assert swarm.dead_letters().counts["schema changed"] == before + 1
     letter = list(swarm.dead_letters())[-1]
     assert "number" in letter.detail
@@ -180,23 +193,19 @@ def test_a_type_that_differs_on_the_other_node_is_refused_with_the_difference(sw
 
 
 def test_a_description_of_a_type_that_cannot_be_read_is_ignored(swarm: Swarm) -> None:
-    data = Frame(source="odd", epoch=1, sequence=1)
+    data = Frame(epoch=1, sequence=1)
     data.schemas.add(type=codec.type_name(Ping), descriptor=b"\xff\xff\xff")
-    on_loop(swarm, swarm._running.on_frame, data.SerializeToString())
-    beacon = Beacon()
-    beacon.publication.source = "odd"
-    beacon.publication.topic = "news"
-    beacon.publication.schema.CopyFrom(data.schemas[0])
-    on_loop(swarm, swarm._running.on_beacon, beacon.SerializeToString())
+    take(swarm, data.SerializeToString(), "odd")
+    beacon = Beacon(schemas=Schemas(schemas=data.schemas))
+    on_loop(swarm, swarm._running.on_beacon, "odd", beacon.SerializeToString())
     still_serves(swarm)
 
 
 def test_an_answer_to_an_ask_that_nobody_made_is_ignored(swarm: Swarm) -> None:
     before = len(swarm.dead_letters())
     failure = Failure(type="KeyError", message="x").SerializeToString()
-    on_loop(
+    take(
         swarm,
-        swarm._running.on_frame,
         frame(
             Envelope(kind=Envelope.REPLY, message_id=999_999, type="google.protobuf.Empty"),
             Envelope(kind=Envelope.FAILURE, message_id=999_999, payload=failure),
@@ -204,3 +213,44 @@ def test_an_answer_to_an_ask_that_nobody_made_is_ignored(swarm: Swarm) -> None:
         ),
     )
     assert len(swarm.dead_letters()) == before
+
+
+def test_a_frame_that_comes_again_is_taken_once_and_counted(swarm: Swarm) -> None:
+    name, payload = codec.encode(Ping(number=1))
+    data = frame(Envelope(type=name, target="target/again", payload=payload))
+    before, handled = swarm.dead_letters().counts, swarm.handled
+    for _ in range(3):
+        take(swarm, data)
+    still_serves(swarm)
+    assert swarm.handled == handled + 2  # and the ask of `still_serves`
+    assert swarm.dead_letters().counts["replayed"] == before.get("replayed", 0) + 2
+    assert "a frame of node there that came before" in list(swarm.dead_letters())[-1].detail
+
+
+def test_a_node_cannot_speak_for_another(swarm: Swarm) -> None:
+    before = swarm.dead_letters().counts.get("forged", 0)
+    hello = Hello(node="victim", incarnation=3, wire_version=1)
+    registry = Registry(node="victim", incarnation=3, version=1, parts=1, addresses=["target/x"])
+    for beacon in (Beacon(hello=hello), Beacon(registry=registry)):
+        on_loop(swarm, swarm._running.on_beacon, "forger", beacon.SerializeToString())
+    assert swarm.dead_letters().counts["forged"] == before + 2
+    assert [node.name for node in swarm.nodes()] == ["here"]
+    on_loop(swarm, swarm._running.on_beacon, "victim", Beacon(hello=hello).SerializeToString())
+    assert [node.name for node in swarm.nodes()] == ["here", "victim"]
+    goodbye = Hello(node="victim", incarnation=3, wire_version=1, leaving=True)
+    on_loop(swarm, swarm._running.on_beacon, "forger", Beacon(hello=goodbye).SerializeToString())
+    assert [node.name for node in swarm.nodes()] == ["here", "victim"]
+    on_loop(swarm, swarm._running.on_beacon, "victim", Beacon(hello=goodbye).SerializeToString())
+    assert [node.name for node in swarm.nodes()] == ["here"]
+
+
+def test_the_first_frames_of_a_stranger_are_served_and_ever_more_strangers_are_not(swarm: Swarm) -> None:
+    before, handled = swarm.dead_letters().counts, swarm.handled
+    name, payload = codec.encode(Ping(number=1))
+    for number in range(STRANGERS_KEPT + 50):
+        take(swarm, frame(Envelope(type=name, target="target/x", payload=payload)), f"stranger {number}")
+    still_serves(swarm)
+    refused = swarm.dead_letters().counts["forged"] - before.get("forged", 0)
+    assert 50 <= refused < 100  # other tests had strangers of their own
+    assert swarm.handled - handled == STRANGERS_KEPT + 50 - refused + 1
+    assert len(swarm._running.outbound.peers) <= STRANGERS_KEPT + 2

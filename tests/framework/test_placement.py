@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covey.framework.cluster.placement import PARTITIONS, Member, Placement, fnv1a32, partition_of
+from tests.fuzz.tables import sizes
 
 KINDS = ("detector", "monitor")
 ADDRESSES = [f"detector/{number}" for number in range(2_000)]
@@ -80,3 +81,10 @@ def test_a_kind_lives_only_where_it_is_hosted() -> None:
     assert {placement.owner("monitor", f"monitor/{n}") for n in range(50)} == {"b"}
     assert placement.owner("unheard_of", "unheard_of/x") is None
     assert placement.hosted == ("detector", "monitor")
+
+
+def test_kinds_that_nobody_hosts_are_not_remembered() -> None:
+    placement = Placement.of(nodes(*"abcd"))
+    assert all(placement.owner(f"made_up_{n}", f"made_up_{n}/x") is None for n in range(5_000))
+    assert placement.owner("detector", "detector/1") is not None
+    assert sizes(placement)["_owners"] == 1

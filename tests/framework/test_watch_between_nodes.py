@@ -48,9 +48,9 @@ class Cuttable(MemoryTransport):
 
     silent = False
 
-    def send(self, node_id: str, frame: bytes) -> None:
+    def send(self, node_id: str, frame: bytes, number: int = 0) -> None:
         if not self.silent:
-            super().send(node_id, frame)
+            super().send(node_id, frame, number)
 
     def broadcast(self, beacon: bytes) -> None:
         if not self.silent:

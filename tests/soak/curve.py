@@ -23,11 +23,12 @@ BLOCKS_SHARE = 0.01
 ROWS = 15
 
 
-def growths(curve: Sequence[Census]) -> list[str]:
+def growths(curve: Sequence[Census], waver: int = 0) -> list[str]:
     """What has grown from the first third of the curve to the last, in words; empty when it is flat.
 
     An object type has grown when its median in the last third is above its highest count in the first: as
-    every round sends the same, one object more in every other round is enough.
+    every round sends the same, one object more in every other round is enough. `waver` is how many more of a
+    type are none, where quiet points differ by as many.
     """
     if len(curve) < FEWEST:
         return [f"only {len(curve)} quiet points: no verdict with fewer than {FEWEST}"]
@@ -37,7 +38,7 @@ def growths(curve: Sequence[Census]) -> list[str]:
     for kind in sorted({kind for census in last for kind in census.objects}):
         before = max(census.objects[kind] for census in first)
         after = median(census.objects[kind] for census in last)
-        if after > before:
+        if after > before + waver:
             found.append(f"{kind}: at most {before} in the first third, {after:g} in the last")
     threads = median(census.threads for census in last)
     if threads > max(census.threads for census in first):

@@ -17,7 +17,7 @@ from tests.soak.load import Load
 from tests.soak.population import Idler
 from tests.soak.tally import TALLY
 
-__all__ = ["Soak"]
+__all__ = ["STORED", "Soak", "is_quiet"]
 
 QUIET_WITHIN_S = 20.0
 STORED = 1_000
@@ -94,7 +94,7 @@ class Soak:
 
     def _await_quiet(self, swarm: Swarm) -> None:
         try:
-            eventually(lambda: not TALLY.unbalanced() and _is_quiet(swarm), QUIET_WITHIN_S)
+            eventually(lambda: not TALLY.unbalanced() and is_quiet(swarm), QUIET_WITHIN_S)
         except AssertionError:
             busy = [cell for cell in swarm._running.directory.cells if cell.running or cell.mail][:5]
             raise AssertionError(
@@ -107,7 +107,7 @@ class Soak:
         return deaths >= STORED and sum(1 for _ in swarm.dead_letters()) >= STORED
 
 
-def _is_quiet(swarm: Swarm) -> bool:
+def is_quiet(swarm: Swarm) -> bool:
     """Whether every agent runs and rests, and the idle ones have given their instances up."""
     return not any(
         cell.state != RUNNING or cell.running or cell.mail or cell.waiters or cell.actor_class is Idler

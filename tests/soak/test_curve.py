@@ -44,6 +44,11 @@ def test_one_object_more_in_every_round_is_growth() -> None:
     ]
 
 
+def test_a_few_more_are_none_where_quiet_points_differ_by_as_many() -> None:
+    assert growths(curve(replies=[100] * 6 + [102] * 3), waver=2) == []
+    assert growths(curve(replies=[100] * 6 + [103] * 3), waver=2) != []
+
+
 def test_five_percent_more_resident_memory_is_growth() -> None:
     assert growths(curve(rss_mib=[50.0] * 6 + [52.4] * 3)) == []
     assert growths(curve(rss_mib=[50.0] * 6 + [52.6] * 3)) == ["resident memory: 50.00 MiB, then 52.60 MiB"]

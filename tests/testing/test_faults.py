@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from random import Random
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from covey import Agent, AskTimeoutError, ConfigurationError, NoHostError, Swarm, handles
+from covey.framework.cluster.membership import BEACON_S
+from covey.framework.events import Event, MessagesLost
 from covey.testing import Fault, Faults, ManualClock, Probe, swarm_of
 from covey.testing.fault import Odds, draw
 from tests.testing.messages import Level, Levels, Lookup, Report
@@ -53,17 +56,40 @@ def arrived(b: Swarm) -> list[int]:
     return levels.amounts
 
 
-def run_with(faults: Faults) -> tuple[list[int], list[Fault]]:
-    """What arrives of the frames, and the log."""
+class Outcome(NamedTuple):
+    amounts: list[int]
+    """What arrived, in order."""
+    log: list[Fault]
+    """Of the frames with what was sent; others follow, which tell what came of them."""
+    lost: set[int]
+    """What its sender was told of as lost."""
+    replayed: int
+    """Frames that came once too often."""
+
+    @property
+    def kinds(self) -> set[str]:
+        return {fault.kind for fault in self.log}
+
+    def numbers(self, kind: str) -> set[int]:
+        """What was sent in the frames with this fault."""
+        return {fault.number - 1 for fault in self.log if fault.kind == kind}
+
+
+def run_with(faults: Faults) -> Outcome:
+    """What becomes of the messages; once all are sent nothing more goes wrong."""
     clock = ManualClock()
     with swarm_of(2, hosts=HOSTS, clock=clock, faults=faults) as (a, b):
         send_one_by_one(a, clock)
-        clock.advance(1)
-        return arrived(b), faults.log
+        faults.drop = faults.duplicate = faults.delay = faults.reorder = 0.0
+        clock.advance(3)
+        log = [fault for fault in faults.log if fault.source == "a" and fault.number <= FRAMES]
+        return Outcome(arrived(b), log, lost_letters(a), b.dead_letters().counts.get("replayed", 0))
 
 
-def kinds(log: list[Fault]) -> set[str]:
-    return {fault.kind for fault in log}
+def lost_letters(a: Swarm) -> set[int]:
+    letters = [letter.payload for letter in a.dead_letters() if letter.reason == "lost"]
+    assert len(set(letters)) == len(letters)
+    return {int(payload.removeprefix("Level(amount=").removesuffix(")")) for payload in letters}
 
 
 # -- by the seed ------------------------------------------------------------------------------------
@@ -71,46 +97,65 @@ def kinds(log: list[Fault]) -> set[str]:
 
 def test_the_same_seed_does_the_same_twice() -> None:
     odds = {"drop": 0.2, "duplicate": 0.2, "delay": 0.3, "reorder": 0.2}
-    first, log = run_with(Faults(7, **odds))
-    again, same_log = run_with(Faults(7, **odds))
-    other, other_log = run_with(Faults(8, **odds))
-    assert kinds(log) == {"dropped", "duplicated", "delayed", "reordered"}
-    assert (again, same_log) == (first, log)
-    assert [fault.at_s for fault in same_log] == [fault.at_s for fault in log]
-    assert (other, other_log) != (first, log)
+    first, again, other = (
+        run_with(Faults(7, **odds)),
+        run_with(Faults(7, **odds)),
+        run_with(Faults(8, **odds)),
+    )
+    assert first.kinds == {"dropped", "duplicated", "delayed", "reordered"}
+    assert again == first
+    assert [fault.at_s for fault in again.log] == [fault.at_s for fault in first.log]
+    assert other != first
 
 
 def test_without_odds_nothing_goes_wrong() -> None:
-    assert run_with(Faults(7)) == (list(range(FRAMES)), [])
+    assert run_with(Faults(7)) == (list(range(FRAMES)), [], set(), 0)
 
 
-def test_dropped_frames_are_those_of_the_log() -> None:
-    amounts, log = run_with(Faults(3, drop=0.3))
-    assert kinds(log) == {"dropped"}
-    lost = {fault.number - 1 for fault in log}
-    assert amounts == [amount for amount in range(FRAMES) if amount not in lost]
+def test_dropped_frames_are_those_of_the_log_and_their_sender_is_told_what_was_in_them() -> None:
+    done = run_with(Faults(3, drop=0.3))
+    assert done.kinds == {"dropped"}
+    dropped = done.numbers("dropped")
+    assert done.amounts == [amount for amount in range(FRAMES) if amount not in dropped]
+    assert done.lost == dropped
+    assert done.replayed == 0
 
 
-def test_duplicated_frames_arrive_twice_in_their_place() -> None:
-    amounts, log = run_with(Faults(3, duplicate=0.3))
-    assert kinds(log) == {"duplicated"}
-    twice = {fault.number - 1 for fault in log}
-    assert amounts == [amount for amount in range(FRAMES) for _ in range(2 if amount in twice else 1)]
+def test_duplicated_frames_are_taken_once_and_counted() -> None:
+    done = run_with(Faults(3, duplicate=0.3))
+    assert done.kinds == {"duplicated"}
+    assert (done.amounts, done.lost) == (list(range(FRAMES)), set())
+    assert done.replayed == len(done.numbers("duplicated"))
 
 
 def test_delayed_frames_hold_up_those_behind_them() -> None:
-    amounts, log = run_with(Faults(3, delay=0.3))
-    assert kinds(log) == {"delayed"}
-    assert amounts == list(range(FRAMES))
+    done = run_with(Faults(3, delay=0.3))
+    assert done.kinds == {"delayed"}
+    assert (done.amounts, done.lost) == (list(range(FRAMES)), set())
 
 
-def test_reordered_frames_are_overtaken() -> None:
-    amounts, log = run_with(Faults(3, reorder=0.3))
-    assert kinds(log) == {"reordered"}
-    late = {fault.number - 1 for fault in log}
+def test_reordered_frames_are_overtaken_and_not_lost() -> None:
+    done = run_with(Faults(3, reorder=0.3))
+    assert done.kinds == {"reordered"}
+    late = done.numbers("reordered")
     in_time = [amount for amount in range(FRAMES) if amount not in late]
-    assert amounts[: len(in_time)] == in_time
-    assert set(amounts[len(in_time) :]) == late
+    assert done.amounts[: len(in_time)] == in_time
+    assert set(done.amounts[len(in_time) :]) == late
+    assert (len(done.amounts), done.lost) == (FRAMES, set())
+
+
+def test_a_frame_that_comes_after_it_was_told_of_as_lost_is_not_taken_any_more() -> None:
+    done = run_with(Faults(3, reorder=0.3, delay_s=(0.8, 0.9)))
+    late = done.numbers("reordered")
+    assert done.amounts == [amount for amount in range(FRAMES) if amount not in late]
+    assert done.lost == late
+    assert done.replayed == len(late)
+
+
+def test_each_message_is_handled_once_or_told_of_once_whatever_goes_wrong() -> None:
+    for seed in range(5):
+        done = run_with(Faults(seed, drop=0.2, duplicate=0.2, delay=0.2, reorder=0.2, delay_s=(0.0, 0.6)))
+        assert sorted([*done.amounts, *done.lost]) == list(range(FRAMES)), seed
 
 
 def test_a_delay_is_virtual_time(clock: ManualClock) -> None:
@@ -147,11 +192,17 @@ def test_a_drop_is_reported_as_a_gap(clock: ManualClock, caplog: pytest.LogCaptu
         faults.drop = 1.0
         send_one_by_one(a, clock, 3)
         faults.drop = 0.0
+        events: list[Event] = []
+        b.on_event(events.append)
         with caplog.at_level(logging.WARNING, "covey.node"):
             send_one_by_one(a, clock, 1)
+            assert b._running.outbound.peer("a").gaps == 0  # they may only be late
+            clock.advance(3 * BEACON_S)
         assert arrived(b) == [0, 1, 0]
         assert b._running.outbound.peer("a").gaps == 3
-    assert "3 frames from node a were lost on the way" in caplog.text
+        assert [event for event in events if isinstance(event, MessagesLost)] == [MessagesLost("a", 3)]
+        assert lost_letters(a) == {0, 1, 2}
+    assert "3 frames of node a with 3 messages were lost" in caplog.text
 
 
 def test_a_lost_answer_ends_the_ask_at_its_deadline(clock: ManualClock) -> None:
@@ -189,7 +240,10 @@ def test_a_link_may_be_cut_in_one_direction(clock: ManualClock) -> None:
         a.agent(Store, "x").tell(Level(amount=1))
         clock.advance(3)
         assert (names(a), names(b)) == (["a", "b"], ["b"])
-        assert [(fault.kind, fault.number) for fault in faults.log] == [("cut", 0), ("cut off", 1)]
+        met = [(fault.kind, fault.number) for fault in faults.log]
+        assert met[:2] == [("cut", 0), ("cut off", 1)]
+        assert {kind for kind, _ in met[2:]} <= {"cut off"}  # it asks what became of the first
+        assert all(fault.source == "a" for fault in faults.log)
 
 
 def names(swarm: Swarm) -> list[str]:

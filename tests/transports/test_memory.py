@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from covey.framework.errors import TransportError
+from covey.framework.transport import OutsideRequest
 from covey.transports import MemoryHub, MemoryTransport
 from tests.conformance.recorder import Recorder
 
@@ -23,8 +25,8 @@ class ThreadRecorder(Recorder):
         self.complete = threading.Event()
         self._goal = goal
 
-    def on_frame(self, frame: bytes) -> None:
-        super().on_frame(frame)
+    def on_frame(self, source: str, frame: bytes) -> None:
+        super().on_frame(source, frame)
         self.threads.add(threading.get_ident())
         if len(self.frames) >= self._goal:
             self.complete.set()
@@ -104,8 +106,8 @@ def test_a_frame_sent_while_frames_are_delivered_arrives_in_a_later_turn() -> No
         transport = MemoryTransport(MemoryHub())
 
         class Echo(Recorder):
-            def on_frame(self, frame: bytes) -> None:
-                super().on_frame(frame)
+            def on_frame(self, source: str, frame: bytes) -> None:
+                super().on_frame(source, frame)
                 if len(self.frames) < 5:
                     transport.send("a", frame + b"!")
 
@@ -127,7 +129,7 @@ def test_a_beacon_passes_by_a_node_without_room_and_says_so() -> None:
         await a.start("shop", "a", at_a)
         await b.start("shop", "b", at_b)
         a.send("b", bytes(8))
-        with pytest.raises(TransportError, match="has not taken 10 bytes"):
+        with pytest.raises(TransportError, match="10 bytes wait for a node of the swarm already"):
             a.broadcast(b"hello")
         await at_a.until(lambda r: r.beacons == [b"hello"])
         await at_b.until(lambda r: len(r.frames) == 1)
@@ -165,5 +167,44 @@ def test_frames_that_wait_when_a_node_closes_are_dropped() -> None:
         for _ in range(3):
             await asyncio.sleep(0)
         assert recorder.frames == []
+
+    asyncio.run(main())
+
+
+def test_what_waits_for_a_node_is_bounded_whatever_it_is() -> None:
+    async def main() -> None:
+        hub = MemoryHub(pending_limit_bytes=10)
+        a, at_a, b = MemoryTransport(hub), Recorder(), MemoryTransport(hub)
+        await a.start("shop", "a", at_a)
+        await b.start("shop", "b", Recorder())
+        a.serve()
+        a.subscribe("news")
+        b.send("a", bytes(8))
+        for put in (partial(b.send, "a"), b.broadcast, partial(b.publish, "news")):
+            with pytest.raises(TransportError, match="10 bytes wait for"):
+                put(bytes(3))
+        assert not hub.publish("shop", "news", bytes(3))
+        assert not hub.request("shop", OutsideRequest("pricer/x", bytes(3)))
+        await at_a.until(lambda r: len(r.frames) == 1)
+        assert hub.publish("shop", "news", bytes(3))
+        await at_a.until(lambda r: r.publications)
+        assert at_a.requests == []
+        await a.close()
+        await b.close()
+
+    asyncio.run(main())
+
+
+def test_a_node_that_closed_gets_nothing_more_of_clients() -> None:
+    async def main() -> None:
+        hub, recorder = MemoryHub(), Recorder()
+        transport = MemoryTransport(hub)
+        await transport.start("shop", "a", recorder)
+        transport.serve()
+        transport.subscribe("news")
+        await transport.close()
+        assert not hub.request("shop", OutsideRequest("pricer/x", b"?"))
+        assert hub.publish("shop", "news", b"!")
+        assert recorder.requests == recorder.publications == []
 
     asyncio.run(main())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 
+from google.protobuf.message import DecodeError
+
 from covey.framework import errors
 from covey.framework.proto.envelope_pb2 import Failure
 
-__all__ = ["pack_failure", "unpack_failure"]
+__all__ = ["pack_failure", "unpack_failure", "without_traceback"]
 
 TRACEBACK_CHARS = 8_000
 MESSAGE_CHARS = 8_000
@@ -20,7 +22,7 @@ _PACK: dict[type[BaseException], Callable[..., list[str]]] = {
     errors.AskCancelledError: lambda e: [e.target],
     errors.AskCycleError: lambda e: list(e.path),
     errors.AskTimeoutError: lambda e: [e.target, repr(e.timeout_s), e.message_type],
-    errors.MailboxFullError: lambda e: [e.target, str(e.capacity)],
+    errors.MailboxFullError: lambda e: [e.target, str(e.capacity), str(e.waiting_bytes)],
     errors.NoHostError: lambda e: [e.kind, "\n".join(e.nodes), "\n".join(e.hosted)],
     errors.PayloadTooLargeError: lambda e: [e.message_type, str(e.size_bytes), str(e.limit_bytes)],
     errors.Reject: lambda e: [str(e)],
@@ -35,7 +37,7 @@ _UNPACK: dict[str, Callable[[list[str]], BaseException]] = {
     "AskCancelledError": lambda d: errors.AskCancelledError(d[0]),
     "AskCycleError": lambda d: errors.AskCycleError(d),
     "AskTimeoutError": lambda d: errors.AskTimeoutError(d[0], float(d[1]), d[2]),
-    "MailboxFullError": lambda d: errors.MailboxFullError(d[0], int(d[1])),
+    "MailboxFullError": lambda d: errors.MailboxFullError(d[0], int(d[1]), int(d[2])),
     "NoHostError": lambda d: errors.NoHostError(d[0], _lines(d[1]), _lines(d[2])),
     "PayloadTooLargeError": lambda d: errors.PayloadTooLargeError(d[0], int(d[1]), int(d[2])),
     "Reject": lambda d: errors.Reject(d[0]),
@@ -45,19 +47,33 @@ _UNPACK: dict[str, Callable[[list[str]], BaseException]] = {
 }
 
 
-def pack_failure(error: BaseException) -> bytes:
+def pack_failure(error: BaseException, *, with_traceback: bool = True) -> bytes:
     """The error as bytes, with its traceback as text (its last 8,000 characters); never raises."""
     if isinstance(error, errors.RemoteError):  # it came from a third node: keep what that one said
-        failure = Failure(type=error.type_name, message=error.message, traceback=error.traceback_text)
-        return failure.SerializeToString()
+        text = error.traceback_text if with_traceback else ""
+        return Failure(type=error.type_name, message=error.message, traceback=text).SerializeToString()
     pack = _PACK.get(type(error))
     data = [] if pack is None else [_text(part) for part in pack(error)]
     return Failure(
         type=type(error).__name__,
         message=_text(_shown(error)),
-        traceback=_text("".join(traceback.format_exception(error))[-TRACEBACK_CHARS:]),
+        traceback=_traceback(error) if with_traceback else "",
         data=data,
     ).SerializeToString()
+
+
+def without_traceback(failure: bytes) -> bytes:
+    """A packed error for somebody who is no node: files and lines of ours are not their business."""
+    try:
+        parsed = Failure.FromString(failure)
+    except DecodeError:
+        return failure
+    parsed.ClearField("traceback")
+    return parsed.SerializeToString()
+
+
+def _traceback(error: BaseException) -> str:
+    return _text("".join(traceback.format_exception(error))[-TRACEBACK_CHARS:])
 
 
 def _shown(error: BaseException) -> str:

@@ -11,11 +11,13 @@ from google.protobuf.message import DecodeError
 
 from covey.framework.address import Address
 from covey.framework.cluster.failures import unpack_failure
+from covey.framework.cluster.forwarded_reply import ForwardedReply
+from covey.framework.cluster.frame_limits import excess_of
 from covey.framework.cluster.inbound_ask import InboundAsk
 from covey.framework.cluster.outbound import STOP_TYPE, WATCH_TYPE
 from covey.framework.cluster.packing import Header, PassedOn
 from covey.framework.cluster.parking import Parking
-from covey.framework.cluster.refusals import absent, dead_letter_reason
+from covey.framework.cluster.refusals import CrowdedError, absent, dead_letter_reason
 from covey.framework.envelope import Envelope
 from covey.framework.errors import AskCycleError, CoveyError, MailboxFullError, UndecodableError
 from covey.framework.linking import LinkRequest, serve_link
@@ -35,6 +37,10 @@ __all__ = ["Inbound"]
 logger = logging.getLogger("covey.node")
 
 MAX_HOPS = 3
+MAX_CHAIN = 64
+MAX_ASKS = 1_000_000
+"""Asks, watches and links of other nodes that one node has in hand; more are refused."""
+RUNTIME_TYPES = ("covey.v1.", "covey.framework.")
 _TELL, _ASK, _REPLY, _FAILURE, _CANCEL = (
     WireEnvelope.TELL,
     WireEnvelope.ASK,
@@ -52,7 +58,9 @@ class Inbound:
         self._node = node
         self._asks: dict[tuple[str, int], tuple[InboundAsk, Cell | None]] = {}
         self._parking = Parking(node)
-        self._system: dict[str, Callable[[Peer, WireEnvelope, Address, int], bool]] = {
+        self._messages = 0
+        """In the frame that is being taken."""
+        self._system: dict[str, Callable[[Peer, WireEnvelope, Address, int], int]] = {
             STOP_TYPE: self._deliver_stop,
             WATCH_TYPE: self._watch,
         }
@@ -64,39 +72,71 @@ class Inbound:
         """Asks of other nodes that were not answered yet."""
         return len(self._asks)
 
-    def on_frame(self, data: bytes) -> None:
-        """One transport message of another node."""
+    def on_frame(self, source: str, data: bytes) -> None:
+        """One transport message of another node; `source` is who the transport says that it is."""
         try:
             frame = Frame.FromString(data)
         except DecodeError as error:
-            self._bad("frame", data, f"{len(data)} bytes that are no frame: {error}")
+            self._bad("frame", data, f"{len(data)} bytes of node {source} that are no frame: {error}")
             return
-        if not frame.source or frame.source == self._node.name:
-            self._bad("frame", data, f"a frame of {len(data)} bytes without a source")
+        excess = excess_of(frame)
+        if excess:
+            self._bad("frame", data, f"a frame of node {source} {excess}")
             return
-        peer = self._node.outbound.peer(frame.source)
-        lost = peer.received(frame)
-        if lost:
-            logger.warning("%d frames from node %s were lost on the way", lost, frame.source)
+        peer = self._node.outbound.known_peer(source)
+        if peer is None:
+            self._bad("frame", data, f"a frame of node {source}, which is not in the swarm", "forged")
+            return
+        self._node.presence.is_heard(source)
+        if peer.silent:
+            self._node.presence.reached(source)
+        if not peer.received(frame):
+            self._bad("frame", data, f"a frame of node {source} that came before", "replayed")
+            return
         for schema in frame.schemas:
             peer.compare(schema.type, schema.descriptor)
-        taken = 0
+        self._messages = withheld = size = 0
         for envelope in frame.envelopes:
-            if self._take(peer, envelope):
-                taken += len(envelope)
-        peer.took(taken)
+            size += len(envelope)
+            withheld += self._take(peer, envelope)
+        if frame.chunk:
+            self._take_chunk(peer, frame)
+        peer.incoming.got(self._messages)
+        peer.took(size - withheld)
+
+    def _take_chunk(self, peer: Peer, frame: Frame) -> None:
+        try:
+            envelope = peer.incoming.chunk(frame, self._node.max_envelope_bytes)
+        except UndecodableError as error:
+            self._bad("envelope", frame.chunk, str(error))
+            return
+        if envelope is not None:
+            self._take(peer, envelope)
 
     def serve(self, request: type, handle: Callable[[Any, Address, Address, InboundAsk], object]) -> None:
         """Let requests of this type be handled by the runtime: `handle(request, target, sender, port)`."""
 
-        def take(peer: Peer, wire: WireEnvelope, address: Address, _size: int) -> bool:
-            port = self._unregistered_port(peer, wire)
+        def take(peer: Peer, wire: WireEnvelope, address: Address, _size: int) -> int:
             sender = _parse_address(wire.sender) if wire.sender else address
+            order = codec.decode(wire.type, wire.payload)
+            port = self._unregistered_port(peer, wire)
             self._register(port, None)
-            handle(codec.decode(wire.type, wire.payload), address, sender, port)
-            return True
+            try:
+                handle(order, address, sender, port)
+            except BaseException:
+                port.drop()  # it is refused: nobody will answer it otherwise
+                raise
+            return 0
 
         self._system[codec.type_name(request)] = take
+
+    def is_parked(self, address: Address) -> bool:
+        """Whether messages for an agent wait for room in its mailbox."""
+        return self._parking.holds(address)
+
+    def is_for_runtime(self, type_name: str) -> bool:
+        """Whether messages of this type are orders to the runtime, which only nodes may give."""
+        return type_name in self._system or type_name.startswith(RUNTIME_TYPES)
 
     def node_left(self, name: str) -> None:
         """Nobody waits for the answers to that node's asks any more."""
@@ -107,17 +147,18 @@ class Inbound:
 
     # -- one envelope ------------------------------------------------------------------------------
 
-    def _take(self, peer: Peer, data: bytes) -> bool:
-        """Do what an envelope asks for; False when it is parked and its credit stays taken."""
+    def _take(self, peer: Peer, data: bytes) -> int:
+        """Do what an envelope asks for; returns for how many bytes of it there is no credit yet."""
+        self._messages += 1
         try:
             wire = WireEnvelope.FromString(data)
         except DecodeError as error:
             self._bad("envelope", data, f"{len(data)} bytes that are no envelope: {error}")
-            return True
+            return 0
         kind = wire.kind
         if kind != _TELL and kind != _ASK:
             self._answer(peer, wire, data)
-            return True
+            return 0
         try:
             return self._deliver(peer, wire, len(data))
         except CoveyError as error:
@@ -125,13 +166,17 @@ class Inbound:
         except Exception as error:  # an agent's constructor or thread may fail: the frame goes on
             logger.exception("an envelope of node %s for %s", peer.name, wire.target)
             self._refuse(peer, wire, UndecodableError(f"{type(error).__name__}: {error}"))
-        return True
+        return 0
 
-    def _deliver(self, peer: Peer, wire: WireEnvelope, size: int) -> bool:
+    def _deliver(self, peer: Peer, wire: WireEnvelope, size: int) -> int:
         address = _parse_address(wire.target)
         type_name = wire.type
+        more = wire.more
+        self._messages += len(more)
         system = self._system.get(type_name)
         if system is not None:
+            if wire.kind != _ASK:
+                raise UndecodableError(f"{type_name} is an order, which is asked, and this is a tell")
             return system(peer, wire, address, size)
         cell = self._node.directory.find(address, self._node.name if wire.bound else "")
         if cell is None:
@@ -139,24 +184,48 @@ class Inbound:
                 destination = self._node.presence.locate(address, "")
                 if destination not in (None, self._node.name) and wire.hops < MAX_HOPS:
                     self._pass_on(peer, wire, address, str(destination))
-                    return True
+                    return 0
                 cell = self._node.directory.activate(address)
             if cell is None:
                 raise absent(self._node, address)
         foreign = peer.foreign
         if foreign and type_name in foreign:
             raise foreign[type_name]
+        if more:
+            return self._deliver_run(peer, wire, cell)
         item = self._unpack(peer, wire, cell, codec.decode(type_name, wire.payload))
-        if not self._parking.is_empty and self._parking.holds(address):
-            self._parking.park(cell, item, size, peer)
-            return False
-        try:
-            if cell.offer(item):
-                return True
-        except MailboxFullError:
-            return True  # the mailbox's policy is to fail: it has told the asker, and kept a dead letter
-        self._parking.park(cell, item, size, peer)
-        return False
+        if self._parking.is_empty or not self._parking.holds(address):
+            try:
+                if cell.offer(item):
+                    return 0
+            except MailboxFullError:
+                return 0  # the mailbox's policy is to fail: it has told the asker, and kept a dead letter
+        return self._parking.park(cell, item, size, peer)
+
+    def _deliver_run(self, peer: Peer, wire: WireEnvelope, cell: Cell) -> int:
+        """Tells that differ in their payload alone: all else is looked up once for them."""
+        if wire.kind != _TELL or len(wire.trace):
+            raise UndecodableError("an envelope of several payloads that is no plain tell")
+        type_name = wire.type
+        decode = codec.decoder(type_name)
+        sender = _parse_address(wire.sender) if wire.sender else None
+        items: list[Any] = []
+        sizes = []
+        for payload in (wire.payload, *wire.more):
+            try:
+                message = decode(payload)
+            except UndecodableError as error:
+                self._node.dead_letter_wire(wire.target, type_name, "undecodable", str(error))
+                continue
+            items.append(message if sender is None else (message, sender))
+            sizes.append(len(payload))
+        parking = self._parking
+        is_held = not parking.is_empty and parking.holds(cell.address)
+        taken = 0 if is_held else cell.offer_all(items)
+        if taken == len(items):
+            return 0
+        left = zip(items[taken:], sizes[taken:], strict=True)
+        return sum(parking.park(cell, item, size, peer) for item, size in left)
 
     def _unpack(self, peer: Peer, wire: WireEnvelope, cell: Cell, message: Any) -> Any:
         sender, context = wire.sender, wire.trace
@@ -179,19 +248,18 @@ class Inbound:
             envelope.message_id = f"{peer.name}-{wire.message_id}"
         return envelope
 
-    def _deliver_stop(self, peer: Peer, wire: WireEnvelope, address: Address, size: int) -> bool:
+    def _deliver_stop(self, peer: Peer, wire: WireEnvelope, address: Address, size: int) -> int:
         if self._parking.holds(address):  # its place is behind what waits for room
-            self._parking.park_call(address, lambda: self._stop(peer, wire, address), size, peer)
-            return False
+            return self._parking.park_call(address, lambda: self._stop(peer, wire, address), size, peer)
         self._stop(peer, wire, address)
-        return True
+        return 0
 
-    def _watch(self, peer: Peer, wire: WireEnvelope, address: Address, _size: int) -> bool:
+    def _watch(self, peer: Peer, wire: WireEnvelope, address: Address, _size: int) -> int:
         port = self._unregistered_port(peer, wire)
         cell = self._node.directory.find(address)
         if cell is None:
             port.resolve(Terminated(address=wire.target, reason="it is not alive"))
-            return True
+            return 0
         self._register(port, cell)
         settled = port.on_settled
         assert settled is not None
@@ -202,9 +270,11 @@ class Inbound:
 
         port.on_settled = unwatched
         watch_here(cell, port)
-        return True
+        return 0
 
     def _port(self, peer: Peer, wire: WireEnvelope, cell: Cell) -> InboundAsk:
+        if len(wire.chain) > MAX_CHAIN:
+            raise UndecodableError(f"an ask with a chain of {len(wire.chain)} agents: {MAX_CHAIN} at most")
         chain = tuple(map(_parse_address, wire.chain))
         if cell.address in chain and not cell.actor_class.reentrant:
             raise AskCycleError(tuple(map(str, (*chain[chain.index(cell.address) :], cell.address))))
@@ -213,6 +283,8 @@ class Inbound:
         return port
 
     def _register(self, port: InboundAsk, cell: Cell | None) -> None:
+        if len(self._asks) >= MAX_ASKS:
+            raise CrowdedError(f"{MAX_ASKS} asks of other nodes are open on node {self._node.name}")
         key = (port.asker, port.message_id)
         port.on_settled = lambda: self._asks.pop(key, None)
         self._asks[key] = (port, cell)
@@ -221,7 +293,9 @@ class Inbound:
         self, peer: Peer, wire: WireEnvelope, chain: tuple[Address, ...] = ()
     ) -> InboundAsk:
         # The answer goes to the node that asked, also when another one passed the ask on.
-        asker = peer if wire.reply_to in ("", peer.name) else self._node.outbound.peer(wire.reply_to)
+        asker = peer
+        if wire.reply_to not in ("", peer.name):
+            asker = self._node.outbound.known_peer(wire.reply_to) or peer
         deadline = self._node.now() + wire.remaining_ms / 1e3 if wire.remaining_ms else None
         return InboundAsk(asker, wire.message_id, wire.target, deadline, chain, self._node.max_payload_bytes)
 
@@ -262,6 +336,9 @@ class Inbound:
                 detail = f"node {peer.name} answered after its asker had given up"
                 self._node.dead_letter_wire("", wire.type, "late reply", detail)
             return
+        if isinstance(reply, ForwardedReply):
+            reply.resolve(wire)
+            return
         if kind == _FAILURE:
             reply.fail(unpack_failure(wire.payload))
             return
@@ -279,9 +356,10 @@ class Inbound:
         port = self._unregistered_port(peer, wire) if wire.kind == _ASK else None
         wire.hops += 1
         item = PassedOn(wire.SerializeToString(), Header(address, "", wire.type), Envelope(None, port))
-        next_peer = self._node.outbound.peer(destination)
-        if not next_peer.offer(item):
-            next_peer.refuse(item, next_peer.full_error())
+        item.count = 1 + len(wire.more)
+        gate = self._node.outbound.peer(destination).gate(address)
+        if not gate.offer(item):
+            gate.refuse(item, gate.full_error())
 
     def _refuse(self, peer: Peer, wire: WireEnvelope, error: CoveyError) -> None:
         if wire.kind == _ASK:
@@ -290,5 +368,5 @@ class Inbound:
         if reason:
             self._node.dead_letter_wire(wire.target, wire.type, reason, str(error))
 
-    def _bad(self, what: str, data: bytes, detail: str) -> None:
-        self._node.dead_letter_wire("", what, "undecodable", f"{detail}; it begins with {data[:16].hex()}")
+    def _bad(self, what: str, data: bytes, detail: str, reason: str = "undecodable") -> None:
+        self._node.dead_letter_wire("", what, reason, f"{detail}; it begins with {data[:16].hex()}")

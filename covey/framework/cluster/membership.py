@@ -10,14 +10,28 @@ from dataclasses import dataclass
 
 from covey.framework.cluster.placement import Member, Placement
 
-__all__ = ["BEACON_S", "GONE_AFTER_S", "SAID_GOODBYE", "Change", "Membership", "NodeInfo"]
+__all__ = [
+    "BEACON_S",
+    "GONE_AFTER_S",
+    "MAX_NODES",
+    "NOBODY_LISTENS",
+    "SAID_GOODBYE",
+    "Change",
+    "Membership",
+    "NodeInfo",
+]
 
 BEACON_S = 0.25
 GONE_AFTER_S = 2.0
 """Eight beacons: a node that is merely busy (a full garbage collection, a long import) is not gone."""
 
+MAX_NODES = 1024
+"""Members that one node keeps in view."""
+
 SAID_GOODBYE = "it said goodbye"
 """Why a node left that was told to."""
+NOBODY_LISTENS = "nobody listens for it any more, says the server"
+"""Why a node left whose connection is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +86,22 @@ class Membership:
             return Change(joined=(peer.name,), left=((peer.name, "it restarted"),), altered=True)
         return Change(altered=_placement_differs(known, peer))
 
+    def is_heard(self, name: str, now: float) -> None:
+        """Something came from a node: it is alive, whatever its beacons wait behind."""
+        if name in self._seen:
+            self._seen[name] = now
+
     def goodbye(self, name: str, incarnation: int) -> Change:
         """A node said that it leaves."""
         known = self._members.get(name)
         if known is None or name == self._own.name or known.incarnation != incarnation:
             return Change()
         return self._remove([(name, SAID_GOODBYE)])
+
+    def disconnected(self, name: str) -> Change:
+        """A node's connection to the server is gone, and it has not come back."""
+        known = self._members.get(name)
+        return Change() if known is None or name == self._own.name else self._remove([(name, NOBODY_LISTENS)])
 
     def expire(self, now: float) -> Change:
         """Remove those that were silent for `GONE_AFTER_S`."""

@@ -1,88 +1,241 @@
-"""What waits to be sent to one node: bounded in bytes, with whoever waits for room in it, in order."""
+"""What waits to be sent to one node: bounded in bytes, with whoever waits for room in it, in order.
+
+Envelopes for an address whose mailbox over there is full wait apart from the others, in a `Lane`: they hold
+up nobody but their own senders.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
-from covey.framework.cluster.packing import Outgoing
+from covey.framework.cluster.lane import RUN_BYTES, Item, Lane, Queue
+from covey.framework.cluster.packing import ITEM_OVERHEAD_BYTES, Header, Run
+from covey.framework.errors import CoveyError
 
-__all__ = ["OUTBOUND_BYTES", "Outbox"]
+if TYPE_CHECKING:
+    from covey.framework.address import Address
+
+__all__ = ["OUTBOUND_BYTES", "RUN_BYTES", "Item", "Outbox"]
 
 logger = logging.getLogger("covey.node")
 
 OUTBOUND_BYTES = 8 * 1024 * 1024
 """With this much waiting nothing more is taken; the last envelope may stick out of it."""
+EARLY_BYTES = 128 * 1024
+"""With this much waiting the other end may as well begin with it, before the turn is over."""
+LANES_KEPT = 16_384
+"""Addresses that the other end may have paused at a time: some kilobytes each."""
 
 
-class Outbox:
-    """`put` from any thread, the rest on the loop thread. Nobody overtakes who waits for room."""
+class Outbox(Queue):
+    """Taken from by the loop thread, put into by any. Nobody overtakes who waits for room.
+
+    What it needs of its node, a `Peer` adds.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self.waiters: deque[Callable[[], None]] = deque()
-        self.items: deque[Outgoing] = deque()
-        self._lock = threading.RLock()
-        self._bytes = 0
-        self._admitting = False
+        self.lanes: dict[Address, Lane] = {}
+        """Those that are paused or waited for."""
+        self._known: WeakValueDictionary[Address, Lane] = WeakValueDictionary()
+        """One for each address as long as a sender holds it, which may be about to wait there."""
+        self.lanes_bytes = 0
         self.closed = False
+        self.armed = False
+        """Whether a flush is due; set by whoever schedules it, cleared by the flush."""
+        self._lock = threading.RLock()
+        self.admitting = False
 
-    def put(self, item: Outgoing, *, forced: bool = False) -> bool | None:
-        """Take an envelope; False when there is no room for it, None when this is closed."""
-        with self._lock:
-            if self.closed:
-                return None
-            if not forced and self._bytes >= OUTBOUND_BYTES:
-                return False
-            self.items.append(item)
-            self._bytes += len(item.data)
-        return True
+    def wake(self) -> None:
+        """Ask for a flush; from any thread."""
+        raise NotImplementedError
+
+    def crowded(self) -> None:
+        """So much waits that a flush should not wait for the end of the turn; from any thread."""
+        raise NotImplementedError
+
+    def refuse(self, item: Item, error: CoveyError) -> None:
+        """An envelope that found no room and is not offered again."""
+        raise NotImplementedError
+
+    def too_late(self, item: Item) -> None:
+        """An envelope came after the end."""
+        raise NotImplementedError
+
+    # -- from any thread ---------------------------------------------------------------------------
 
     @property
     def has_room(self) -> bool:
-        """Whether `put` would take an envelope, or would tell that this is closed."""
-        return self.closed or self._bytes < OUTBOUND_BYTES
+        """Whether an envelope would be taken, or told that this is closed."""
+        return self.closed or self.size_bytes < OUTBOUND_BYTES
 
     @property
     def is_waited_for(self) -> bool:
         """Whether others wait for room: who comes now has to wait behind them."""
         # In this order: `admit` is marked before its first waiter leaves the queue.
-        return bool(self.waiters) or self._admitting
+        return bool(self.waiters) or self.admitting
 
-    def took(self, size_bytes: int) -> None:
-        """So much of `items` was sent or dropped."""
+    def offer_tell(self, header: Header, payload: bytes, lane: Lane | None = None) -> bool:
+        """As `offer`, of a tell with nothing attached: the fast path."""
+        is_crowded = False
         with self._lock:
-            self._bytes -= size_bytes
+            if self.lanes or self.closed or self._put_bytes - self._taken_bytes >= OUTBOUND_BYTES:
+                run = Run(header, payload)
+            else:
+                run = None
+                # `Queue.add_tell` written out: the call costs a third of it.
+                size = len(payload) + ITEM_OVERHEAD_BYTES
+                last = self._open.get(header.target)
+                if last is not None and last.header is header and last.size_bytes + size <= self.run_bytes:
+                    last.payloads.append(payload)
+                    last.size_bytes += size
+                else:
+                    self._open[header.target] = last = Run(header, payload)
+                    self.items.append(last)
+                    is_crowded = self._put_bytes - self._taken_bytes >= EARLY_BYTES
+                self._put_bytes += size
+        if run is not None:
+            return self.offer(run, lane)
+        if not self.armed:
+            self.wake()
+        if is_crowded:
+            self.crowded()
+        return True
+
+    def offer(self, item: Item, lane: Lane | None = None, *, forced: bool = False) -> bool:
+        """Take an envelope; False when there is no room for it. What comes after the end is sent elsewhere.
+
+        Args:
+            lane: where its sender would wait: only its bound counts then.
+            forced: take it however much waits.
+        """
+        with self._lock:
+            taken = None if self.closed else self._put(item, lane, forced)
+        if taken is None:
+            self.too_late(item)
+        elif taken:
+            self.wake()
+        return taken is not False
+
+    def _put(self, item: Item, lane: Lane | None, forced: bool) -> bool:
+        paused = self.lanes.get(item.header.address) if self.lanes else None
+        queue: Queue = self
+        if paused is not None and paused.paused:
+            # Who came by another way than the lane does not wait there: it may stick out of the bound.
+            if lane is not None and not forced and not paused.has_room:
+                return False
+            queue = paused
+            self.lanes_bytes += item.size_bytes
+        elif not forced and self.size_bytes >= OUTBOUND_BYTES:
+            return False
+        if type(item) is Run and len(item.payloads) == 1:
+            queue.add_tell(item.header, item.payloads[0])
+        else:
+            queue.add(item)
+        return True
+
+    def waits_in(self, lane: Lane) -> None:
+        """A sender waits there: it may have been resumed between the sender's look and now."""
+        with self._lock:
+            self.lanes[lane.address] = lane
+        if not lane.paused or self.closed:
+            self.wake()
+
+    # -- on the loop thread ------------------------------------------------------------------------
+
+    def take(self) -> Item:
+        """The first of `items`."""
+        with self._lock:  # a tell may be joining it
+            return super().take()
+
+    def put_back(self, items: Iterable[Item]) -> None:
+        """Ahead of all others, in this order."""
+        with self._lock:
+            for item in reversed(list(items)):
+                lane = self.lanes.get(item.header.address)
+                queue = self if lane is None or not lane.paused else lane
+                queue.add_first(item)
+                self.lanes_bytes += 0 if queue is self else item.size_bytes
+
+    def pause(self, address: Address) -> None:
+        """Send nothing more to an address; what waits for it waits apart now."""
+        with self._lock:
+            lane = self.lanes.get(address)
+            if lane is not None and lane.paused:
+                return
+            if lane is None and len(self.lanes) >= LANES_KEPT:
+                return  # what is sent to it is parked over there, and in the end costs credits
+            if lane is None:
+                lane = self._known.get(address) or Lane(address, self)
+                self.lanes[address] = self._known[address] = lane
+            lane.paused = True
+            for item in self.take_all():
+                (lane if item.header.address == address else self).add(item)
+            self.lanes_bytes += lane.size_bytes
+
+    def resume(self, address: Address) -> bool:
+        """Send to an address again; whether it was paused."""
+        with self._lock:
+            lane = self.lanes.get(address)
+            if lane is None or not lane.paused:
+                return False
+            lane.paused = False
+            self.lanes_bytes -= lane.size_bytes
+            for item in lane.take_all():
+                self.add(item)
+            return True
+
+    def resume_all(self) -> bool:
+        """Send to all addresses again; whether any was paused."""
+        paused = [address for address, lane in list(self.lanes.items()) if lane.paused]
+        for address in paused:
+            self.resume(address)
+        return bool(paused)
+
+    @property
+    def messages_waiting(self) -> int:
+        """Messages that wait for credits, for room over there, or for the next flush."""
+        queues = (self, *self.lanes.values())
+        return sum(item.count for queue in queues for item in tuple(queue.items))
 
     def admit(self) -> None:
         """Call those who wait while there is room, each at most once."""
-        if not self.waiters:
-            return
-        self._admitting = True
-        try:
-            for _ in range(len(self.waiters)):
-                if not self.has_room:
-                    return
-                self._wake()
-        finally:
-            self._admitting = False
+        if self.waiters:
+            self.admitting = True
+            try:
+                _call_all(self)
+            finally:
+                self.admitting = False
+        for lane in list(self.lanes.values()) if self.lanes else ():
+            _call_all(lane)
+            with self._lock:
+                if not lane.paused and not lane.waiters:
+                    del self.lanes[lane.address]
 
-    def _wake(self) -> None:
+    def close(self) -> list[Item]:
+        """Take nothing any more, and return what was not sent yet."""
+        with self._lock:
+            self.closed = True
+            self.resume_all()
+            return self.take_all()
+
+
+def _call_all(gate: Outbox | Lane) -> None:
+    """Each at most once; one that finds no room puts itself back in its place."""
+    for _ in range(len(gate.waiters)):
+        if not gate.has_room:
+            return
         try:
-            waiter = self.waiters.popleft()
+            waiter = gate.waiters.popleft()
         except IndexError:
             return  # its time was up just now
         try:
             waiter()
         except Exception:  # one sender's trouble is not that of the next
             logger.exception("a sender that waited for room could not go on")
-
-    def close(self) -> list[Outgoing]:
-        """Take nothing any more, and return what was not sent yet."""
-        with self._lock:
-            self.closed = True
-            left = list(self.items)
-            self.items.clear()
-            self._bytes = 0
-        return left

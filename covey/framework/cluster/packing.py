@@ -7,11 +7,13 @@ it, and of its payload. That costs a third of filling and serializing a protobuf
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from covey.framework.envelope import Envelope
 from covey.framework.errors import CoveyError
+from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ __all__ = [
     "Header",
     "Outgoing",
     "PassedOn",
+    "Run",
     "StopOrder",
+    "Urgent",
     "pack_answer",
     "pack_ask",
     "pack_payload",
@@ -31,28 +35,96 @@ __all__ = [
 ]
 
 _PAYLOAD_TAG = WireEnvelope.PAYLOAD_FIELD_NUMBER << 3 | 2  # length-delimited
-_ONE_BYTE, _TWO_BYTES = 1 << 7, 1 << 14
+_MORE_TAG = WireEnvelope.MORE_FIELD_NUMBER << 3 | 2
+ITEM_OVERHEAD_BYTES = 64
+"""What an envelope takes beside its payload, more or less: for bounds, not for sums."""
 
 
 class Header:
-    """What all messages of one type to one agent have in common."""
+    """What all messages of one type, from one sender to one agent, have in common."""
 
-    __slots__ = ("address", "data", "node_name", "type_name")
+    __slots__ = ("address", "data", "node_name", "sender", "target", "type_name")
 
-    def __init__(self, address: Address, node_name: str, type_name: str) -> None:
+    def __init__(
+        self, address: Address, node_name: str, type_name: str, sender: Address | None = None
+    ) -> None:
         self.address = address
+        self.target = str(address)
         self.node_name = node_name
         """The node that the agent is bound to; empty for a placed one, which may be sent elsewhere."""
         self.type_name = type_name
+        self.sender = sender
         self.data = WireEnvelope(
-            type=type_name, target=str(address), bound=bool(node_name)
+            type=type_name,
+            target=self.target,
+            bound=bool(node_name),
+            sender="" if sender is None else str(sender),
         ).SerializeToString()
+
+
+class Urgent(NamedTuple):
+    """An answer, a cancellation or a system message: outside the credits; each answers something bounded."""
+
+    data: bytes
+    type_name: str = ""
+
+
+class Run:
+    """Tells, one after the other, that share a header: one envelope on the wire.
+
+    It keeps no messages, only their bytes: objects would keep the garbage collector busy, which costs more
+    than encoding them did. A dead letter is decoded when it is needed.
+    """
+
+    __slots__ = ("header", "payloads", "size_bytes")
+
+    def __init__(self, header: Header, payload: bytes) -> None:
+        self.header = header
+        self.payloads = [payload]
+        self.size_bytes = len(payload) + ITEM_OVERHEAD_BYTES
+        """What it counts for in the bounds of queues."""
+
+    reply = None
+    is_stale = False
+
+    @property
+    def count(self) -> int:
+        """How many messages it is."""
+        return len(self.payloads)
+
+    def pack(self) -> bytes:
+        """The envelope."""
+        first, *more = self.payloads
+        parts = [self.header.data, pack_payload(first)]
+        for payload in more:
+            parts.append(_more_prefix(len(payload)))
+            parts.append(payload)
+        return b"".join(parts)
+
+    def mail(self) -> Iterator[Any]:
+        """The messages, for a mailbox of this node."""
+        decode, sender = codec.decoder(self.header.type_name), self.header.sender
+        for payload in self.payloads:
+            yield Envelope(decode(payload), None, sender)
+
+    def refuse(self, node: Node, reason: str, error: CoveyError) -> None:
+        """They are not sent: each becomes a dead letter."""
+        header = self.header
+        for payload in self.payloads:
+            try:
+                message = codec.decode(header.type_name, payload)
+            except CoveyError:  # it was encoded here; but decoding may run code of the user's
+                node.dead_letter_wire(str(header.address), header.type_name, reason, str(error))
+            else:
+                node.dead_letter(header.address, Envelope(message, None, header.sender), reason, str(error))
 
 
 class Outgoing:
     """An envelope in bytes, and what it was made of, for the case that it cannot be sent."""
 
     __slots__ = ("data", "header", "item")
+
+    count = 1
 
     def __init__(self, data: bytes, header: Header, item: Any) -> None:
         self.data = data
@@ -61,9 +133,22 @@ class Outgoing:
         """The message, or its `Envelope`."""
 
     @property
+    def size_bytes(self) -> int:
+        """What it counts for in the bounds of queues."""
+        return len(self.data)
+
+    def pack(self) -> bytes:
+        """The envelope."""
+        return self.data
+
+    @property
     def reply(self) -> Any:
         """Who waits for the answer; None for a tell."""
         return self.item.reply if type(self.item) is Envelope else None
+
+    def mail(self) -> Iterator[Any]:
+        """The message, for a mailbox of this node."""
+        yield self.item
 
     @property
     def is_stale(self) -> bool:
@@ -96,7 +181,9 @@ class StopOrder(Outgoing):
 class PassedOn(Outgoing):
     """An envelope of another node, on its way to where its agent lives now; its item holds the asker only."""
 
-    __slots__ = ()
+    __slots__ = ("count",)
+
+    count: int
 
     def refuse(self, node: Node, reason: str, error: CoveyError) -> None:
         if self.reply is not None:
@@ -106,27 +193,31 @@ class PassedOn(Outgoing):
 
 def pack_payload(payload: bytes) -> bytes:
     """The payload as a field of an envelope."""
-    size = len(payload)
-    if size < _ONE_BYTE:
-        return bytes((_PAYLOAD_TAG, size)) + payload
-    if size < _TWO_BYTES:
-        return bytes((_PAYLOAD_TAG, size & 0x7F | 0x80, size >> 7)) + payload
-    return WireEnvelope(payload=payload).SerializeToString()
+    return _payload_prefix(len(payload)) + payload
 
 
-def pack_tell(header: Header, envelope: Envelope | None, payload: bytes) -> bytes:
-    """A tell; `envelope` where it has a sender or a trace."""
-    if envelope is None:
-        return header.data + pack_payload(payload)
-    sender, context = envelope.sender, envelope.context
-    return b"".join(
-        (
-            header.data,
-            b"" if sender is None else _sender_field(sender),
-            WireEnvelope(trace=context).SerializeToString() if context else b"",
-            pack_payload(payload),
-        )
-    )
+@lru_cache(maxsize=4096)
+def _payload_prefix(size: int) -> bytes:
+    return bytes((_PAYLOAD_TAG, *_varint(size)))
+
+
+@lru_cache(maxsize=4096)
+def _more_prefix(size: int) -> bytes:
+    return bytes((_MORE_TAG, *_varint(size)))
+
+
+def _varint(value: int) -> Iterator[int]:
+    while value > 0x7F:
+        yield value & 0x7F | 0x80
+        value >>= 7
+    yield value
+
+
+def pack_tell(header: Header, envelope: Envelope, payload: bytes) -> bytes:
+    """A tell that travels alone: it has a trace."""
+    context = envelope.context
+    traced = WireEnvelope(trace=context).SerializeToString() if context else b""
+    return header.data + traced + pack_payload(payload)
 
 
 def pack_ask(
@@ -147,8 +238,3 @@ def pack_ask(
 def pack_answer(kind: Any, message_id: int, **fields: Any) -> bytes:
     """An answer, a cancellation, or a system message."""
     return WireEnvelope(kind=kind, message_id=message_id, **fields).SerializeToString()
-
-
-@lru_cache(maxsize=4096)
-def _sender_field(sender: Address) -> bytes:
-    return WireEnvelope(sender=str(sender)).SerializeToString()

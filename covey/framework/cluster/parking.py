@@ -1,4 +1,4 @@
-"""Envelopes of other nodes that found their mailbox full, until there is room. On the loop thread."""
+"""Messages of other nodes that found their mailbox full, until there is room. On the loop thread."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from covey.framework.cluster.packing import ITEM_OVERHEAD_BYTES
 from covey.framework.cluster.refusals import absent
 from covey.framework.envelope import Envelope
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from covey.framework.cluster.peer import Peer
     from covey.framework.node import Node
 
-__all__ = ["Parking"]
+__all__ = ["PARKED_BYTES", "Parking"]
+
+PARKED_BYTES = 16 * 1024 * 1024
+"""Of one node: while no more is parked, it gives its credits back as if it were in a mailbox."""
+MOST_PARKED_BYTES = 256 * 1024 * 1024
+"""Of one node, which has sent on without credits: what comes then finds no room."""
 
 
 class _Call:
@@ -26,32 +32,52 @@ class _Call:
 
 
 class Parking:
-    """Keeps order per address. Bounded by the credits of the peers, which stay taken meanwhile."""
+    """Keeps order per address, and has the senders' nodes send nothing more to it until there is room.
+
+    What is parked holds up nobody else: it gives its credits back, up to a bound that only a peer meets
+    which sends on all the same.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._parked: dict[Address, deque[tuple[Any, int, Peer]]] = {}
+        self._parked: dict[Address, deque[tuple[Any, int, Peer, bool]]] = {}
+        self._bytes: dict[str, int] = {}
+        """By peer, with what each message takes beside its payload."""
+        self._told: dict[Address, dict[str, Peer]] = {}
+        """Who was told to pause."""
         self.is_empty = True
 
     def __len__(self) -> int:
         return sum(map(len, self._parked.values()))
 
     def holds(self, address: Address) -> bool:
-        """Whether envelopes wait there: later ones have to wait behind them."""
+        """Whether messages wait there: later ones have to wait behind them."""
         return address in self._parked
 
-    def park(self, cell: Cell, item: Any, size_bytes: int, peer: Peer) -> None:
-        """Keep an envelope until its mailbox has room; it gives its credit back then."""
+    def park(self, cell: Cell, item: Any, size_bytes: int, peer: Peer) -> int:
+        """Keep a message until its mailbox has room; returns for how many bytes there is no credit yet."""
         address = cell.address
+        if self._bytes.get(peer.name, 0) > MOST_PARKED_BYTES:
+            cell.refuse(item, cell.full_error())
+            return 0
         if address not in self._parked:
             self._parked[address] = deque()
             self.is_empty = False
             self._wait(cell, address)
-        self._parked[address].append((item, size_bytes, peer))
+        return self._keep(address, item, size_bytes, peer)
 
-    def park_call(self, address: Address, function: Callable[[], None], size_bytes: int, peer: Peer) -> None:
-        """Call the function in its turn, behind the envelopes that wait at the address already."""
-        self._parked[address].append((_Call(function), size_bytes, peer))
+    def park_call(self, address: Address, function: Callable[[], None], size_bytes: int, peer: Peer) -> int:
+        """Call the function in its turn, behind the messages that wait at the address already."""
+        return self._keep(address, _Call(function), size_bytes, peer)
+
+    def _keep(self, address: Address, item: Any, size_bytes: int, peer: Peer) -> int:
+        held = self._bytes.get(peer.name, 0) + size_bytes + ITEM_OVERHEAD_BYTES
+        self._bytes[peer.name] = held
+        is_credited = held <= PARKED_BYTES
+        self._parked[address].append((item, size_bytes, peer, is_credited))
+        self._told.setdefault(address, {})[peer.name] = peer
+        peer.tell_of(str(address), is_paused=True)
+        return 0 if is_credited else size_bytes
 
     def _wait(self, cell: Cell, address: Address) -> None:
         cell.wait_for_room(lambda: self._node.dispatcher.call(self._unpark, address))
@@ -65,7 +91,7 @@ class Parking:
             return
         cell = self._node.directory.find(address, "")
         while parked:
-            item, size_bytes, peer = parked[0]
+            item, size_bytes, peer, is_credited = parked[0]
             if type(item) is _Call:
                 item.function()
             elif cell is None:
@@ -74,9 +100,13 @@ class Parking:
                 self._wait(cell, address)
                 return
             parked.popleft()
-            peer.took(size_bytes)
+            self._bytes[peer.name] -= size_bytes + ITEM_OVERHEAD_BYTES
+            if not is_credited:
+                peer.took(size_bytes)
         del self._parked[address]
         self.is_empty = not self._parked
+        for peer in self._told.pop(address, {}).values():
+            peer.tell_of(str(address), is_paused=False)
 
     def _lose(self, address: Address, item: Any) -> None:
         if (

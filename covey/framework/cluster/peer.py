@@ -1,89 +1,61 @@
-"""One other node as this one sees it: what waits to be sent to it, and the credits in both directions.
+"""One other node as this one sees it: what waits to be sent to it, and what became of that which was.
 
-Envelopes leave packed in frames at the end of the loop turn that made them. Bytes in flight (sent, and not
-yet taken into a mailbox over there) are bounded by `WINDOW_BYTES`, bytes that wait for that by
-`OUTBOUND_BYTES`. Answers, cancellations and errors are exempt: they free what others wait for.
+A frame is kept until the other end says that it came. One that reached nobody is sent again as if it had
+never been sent; one that was lost is told of, and what it carried is not handled over there.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from covey.framework.cluster.outbox import OUTBOUND_BYTES, Outbox
-from covey.framework.cluster.packing import Outgoing
-from covey.framework.cluster.peer_owner import PeerOwner
+from covey.framework.cluster.chunks import ChunkedEnvelope
+from covey.framework.cluster.framing import WINDOW_BYTES, Framing, Packed
+from covey.framework.cluster.lane import Lane
+from covey.framework.cluster.outbox import OUTBOUND_BYTES, Item
+from covey.framework.cluster.packing import Urgent
+from covey.framework.cluster.sent_frames import SentFrame
 from covey.framework.errors import CoveyError, SchemaChangedError, TransportError
 from covey.framework.proto.envelope_pb2 import Frame
 
-__all__ = ["OUTBOUND_BYTES", "WINDOW_BYTES", "Peer"]
+if TYPE_CHECKING:
+    from covey.framework.address import Address
+    from covey.framework.cluster.peer_owner import PeerOwner
 
-WINDOW_BYTES = 4 * 1024 * 1024
-REPORT_BYTES = WINDOW_BYTES // 4
-FRAME_ENVELOPES = 512
-FRAME_BYTES = 256 * 1024
-FRAME_OVERHEAD_BYTES = 512
+__all__ = ["OUTBOUND_BYTES", "WINDOW_BYTES", "Gate", "Packed", "Peer"]
 
 
-class Peer:
-    """Queues and counters towards one node; `offer` from any thread, the rest on the loop thread."""
+class Peer(Framing):
+    """Queues and counters towards one node: offers from any thread, the rest on the loop's."""
 
     def __init__(self, name: str, owner: PeerOwner) -> None:
+        super().__init__(owner)
         self.name = name
-        self.armed = False
-        """Whether a flush is due; set by whoever schedules it, cleared by the flush."""
-        self.epoch = secrets.randbits(63) | 1
-        """Names this end of the link: counters are only compared within an epoch."""
-        self.peer_epoch = 0
-        self.gaps = 0
-        """Frames of this peer that were lost on the way."""
-        self.foreign: dict[str, SchemaChangedError] = {}
-        """Message types that mean something else on this peer than here."""
-        self._owner = owner
-        self._outbox = Outbox()
-        self.waiters = self._outbox.waiters
-        self.admit = self._outbox.admit
+        self.read_bytes = owner.published_bytes
+        """Of what this node has published, what had reached the peer."""
         self._why_closed = ""
-        self._urgent: deque[tuple[bytes, str]] = deque()
-        self._told_types: set[str] = set()
-        # Of what this end sends:
-        self._sequence = self._sent_bytes = self._credited_bytes = 0
-        self._stalled_at = -1
-        # Of what it gets:
-        self._seen_sequence = self._seen_bytes = self._taken_bytes = self._reported_bytes = 0
+        self._stalled_at = (-1, -1)
 
     # -- from any thread ---------------------------------------------------------------------------
 
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether senders wait for room: who comes now has to wait behind them."""
-        return self._outbox.is_waited_for
+    def gate(self, address: Address) -> Gate:
+        """Where an envelope for the address has to pass: this, or a lane of its own while it is paused."""
+        lanes = self.lanes
+        return lanes.get(address, self) if lanes else self
 
-    def enlist(self, item: Outgoing) -> None:
+    def enlist(self, item: Item) -> None:
         """Queue an envelope in its place, however much waits."""
         self.offer(item, forced=True)
 
-    def offer(self, item: Outgoing, *, forced: bool = False) -> bool:
-        """Queue an envelope; False when too much waits already."""
-        taken = self._outbox.put(item, forced=forced)
-        if taken is None:
-            self._owner.too_late(item, self.name, self._why_closed)
-            return True
-        if taken and not self.armed:
-            self._owner.schedule_flush(self)
-        return taken
-
     def wait_for_room(self, waiter: Callable[[], None]) -> None:
         """Call the waiter on the loop thread when there may be room, after those who wait already."""
-        self._outbox.waiters.append(waiter)
-        if self._outbox.closed:
-            self._outbox.admit()
-        elif self._outbox.has_room and not self.armed:
-            self._owner.schedule_flush(self)  # room came between the sender's look and now
+        self.waiters.append(waiter)
+        if self.closed:
+            self.admit()
+        elif self.has_room:
+            self.wake()  # room came between the sender's look and now
 
-    def refuse(self, item: Outgoing, error: CoveyError) -> None:
-        """An envelope that found no room and is not offered again."""
+    def refuse(self, item: Item, error: CoveyError) -> None:
         self._owner.refuse(item, "mailbox full", error)
 
     def full_error(self) -> CoveyError:
@@ -94,134 +66,164 @@ class Peer:
 
     def send_urgent(self, data: bytes, type_name: str = "") -> None:
         """Queue an answer or a cancellation, outside the credits; each answers something bounded."""
-        self._urgent.append((data, type_name))
+        self._urgent.append(Urgent(data, type_name))
+        self.wake()
+
+    def crowded(self) -> None:
+        self._owner.crowded(self)
+
+    def wake(self) -> None:
         if not self.armed:
             self._owner.schedule_flush(self)
 
-    # -- sending -----------------------------------------------------------------------------------
+    def too_late(self, item: Item) -> None:
+        self._owner.too_late(item, self.name, self._why_closed)
 
-    @property
-    def in_flight_bytes(self) -> int:
-        """Sent and not yet taken over there, as far as this end knows."""
-        return self._sent_bytes - self._credited_bytes
+    # -- what did not arrive -----------------------------------------------------------------------
 
-    @property
-    def waiting(self) -> int:
-        """Envelopes that wait for credits or for the next flush."""
-        return len(self._outbox.items) + len(self._urgent)
+    def tick(self) -> Packed | None:
+        """Called several times a second: gives up frames that are missing, and asks after own ones.
 
-    def frames(self, source: str, limit_bytes: int) -> list[bytes]:
-        """All that may be sent now, as frames of at most `limit_bytes`."""
-        self.armed = False
-        if self._outbox.closed:
-            return []
-        outbound = self._outbox.items
-        frames = []
-        limit = min(limit_bytes - FRAME_OVERHEAD_BYTES, FRAME_BYTES)
-        while self._urgent or (outbound and self.in_flight_bytes < WINDOW_BYTES):
-            frame = self._frame(source)
-            self._fill(frame, limit)
-            frame.sent_bytes = self._sent_bytes
-            frames.append(frame.SerializeToString())
-        if self._taken_bytes - self._reported_bytes >= REPORT_BYTES:
-            frames.append(self._frame(source).SerializeToString())
-        return frames
+        Returns a frame that asks for an answer where nothing has moved since the last call: the frame that
+        told of credits, or of what is lost, may be lost itself.
+        """
+        frames, messages = self.incoming.tick()
+        if frames:
+            self._owner.lost(self, frames, messages)
+            self.wake()
+        blocked = bool(self.items) and self.in_flight_bytes >= self._owner.window_bytes
+        now_at = (self._sent.oldest, self._credited_bytes) if self._sent or blocked else (-1, -1)
+        stalled = now_at == self._stalled_at != (-1, -1)
+        self._stalled_at = now_at
+        return self.ping() if stalled and not self.silent and not self.closed else None
 
-    def _fill(self, frame: Frame, limit_bytes: int) -> None:
-        batch: list[bytes] = []
-        size = 0
-        urgent = self._urgent
-        while (
-            urgent and len(batch) < FRAME_ENVELOPES and (not size or size + len(urgent[0][0]) <= limit_bytes)
-        ):
-            data, type_name = urgent.popleft()
-            size += len(data)
-            if type_name and type_name not in self._told_types:
-                size += self._tell_type(frame, type_name)
-            batch.append(data)
-        room = WINDOW_BYTES - self.in_flight_bytes
-        taken = dropped = 0
-        outbound, told = self._outbox.items, self._told_types
-        while outbound and not urgent and len(batch) < FRAME_ENVELOPES and taken < room:
-            item = outbound[0]
-            data = item.data
-            if size and size + len(data) > limit_bytes:
-                break
-            outbound.popleft()
-            if item.is_stale:  # it waited for credits until its time was up: it must not be started now
-                self._owner.refuse(item, "expired", CoveyError("its asker waits no longer"))
-                dropped += len(data)
-                continue
-            if item.header.type_name not in told:
-                size += self._tell_type(frame, item.header.type_name)
-            batch.append(data)
-            size += len(data)
-            taken += len(data)
-        frame.envelopes.extend(batch)
-        self._sent_bytes += sum(map(len, batch))
-        self._outbox.took(taken + dropped)
+    def returned(self, number: int) -> bool:
+        """Nobody listened for that frame; False for one that is not known here any more."""
+        if not self._sent.returned(number):
+            return False
+        self.silent = True
+        return True
 
-    def _tell_type(self, frame: Frame, type_name: str) -> int:
-        self._told_types.add(type_name)
-        descriptor = self._owner.schema_of(type_name)
-        if descriptor is None:
-            return 0
-        frame.schemas.add(type=type_name, descriptor=descriptor)
-        return len(descriptor)
+    def reachable(self) -> None:
+        """Somebody listens again: what reached nobody is sent again, in its order."""
+        if not self.silent:
+            return
+        self.silent = False
+        self._withdraw()
+        self.wake()
 
-    def _frame(self, source: str) -> Frame:
-        self._sequence += 1
-        self._reported_bytes = self._taken_bytes
-        return Frame(
-            source=source,
-            epoch=self.epoch,
-            sequence=self._sequence,
-            credited_bytes=self._taken_bytes,
-            target_epoch=self.peer_epoch,
-            sent_bytes=self._sent_bytes,
+    def _withdraw(self) -> None:
+        again, too_late = self._sent.withdraw()
+        if again:
+            first = again[0]
+            self._sequence = first.sequence - 1
+            self._sent_bytes, self._sent_messages = first.bytes_before, first.messages_before
+            self.incoming.untold(first.sequence, again[-1].sequence)
+            urgent, items = self._contents(again)
+            self._urgent.extendleft(reversed(urgent))
+            self.put_back(items)
+        self._lose(too_late)
+
+    def _lose(self, frames: list[SentFrame]) -> None:
+        """These never came, but later ones did: messages would be out of order now, answers have none."""
+        if not frames:
+            return
+        urgent, items = self._contents(frames)
+        self._urgent.extend(urgent)
+        error = TransportError(
+            f"it was lost on the way to node {self.name} when the link broke, and not handled: send it again"
         )
+        for item in items:
+            self._owner.refuse(item, "lost", error)
+        self.wake()
 
-    def probe(self, source: str) -> bytes | None:
-        """A frame that asks for credits, when nothing has moved since the last call: they may be lost."""
-        blocked = bool(self._outbox.items) and self.in_flight_bytes >= WINDOW_BYTES
-        stalled = blocked and self._stalled_at == self._credited_bytes
-        self._stalled_at = self._credited_bytes if blocked else -1
-        if not stalled:
-            return None
-        frame = self._frame(source)
-        frame.probe = True
-        return frame.SerializeToString()
+    def _contents(self, frames: list[SentFrame]) -> tuple[list[Urgent], list[Item]]:
+        """What frames carried that are not there any more; what they told is told again."""
+        self._told_types.clear()
+        urgent: list[Urgent] = []
+        items: list[Item] = []
+        for frame in frames:
+            for address, _was_paused in frame.content.news:  # told by how it is now: newer news may have come
+                self.incoming.news[address] = self._owner.is_parked(address)
+            urgent.extend(frame.content.urgent)
+            items.extend(frame.content.items)
+            chunked = frame.content.chunked
+            if chunked is not None and not chunked.recalled:
+                what = self._recall(chunked)
+                (urgent if isinstance(what, Urgent) else items).append(what)  # type: ignore[arg-type]
+        return urgent, items
+
+    def _recall(self, chunked: ChunkedEnvelope) -> Item | Urgent:
+        """Without one of its parts a large envelope cannot arrive: it is sent or refused as a whole, once."""
+        chunked.recalled = True
+        if chunked is self._chunked:
+            self._chunked = None
+        return chunked.what
 
     # -- receiving ---------------------------------------------------------------------------------
 
-    def received(self, frame: Frame) -> int:
-        """Account for a frame that came in; returns how many frames before it were lost."""
-        arrived = sum(map(len, frame.envelopes))
-        if frame.epoch != self.peer_epoch:
-            self._meet(frame, arrived)
-        lost = max(0, frame.sequence - self._seen_sequence - 1)
-        self._seen_sequence = max(self._seen_sequence, frame.sequence)
-        self.gaps += lost
-        # Bytes that were sent and never arrived are credited: nobody will ever take them.
-        self._taken_bytes += max(0, frame.sent_bytes - self._seen_bytes - arrived)
-        self._seen_bytes = max(self._seen_bytes, frame.sent_bytes)
-        if frame.target_epoch == self.epoch and frame.credited_bytes > self._credited_bytes:
-            self._credited_bytes = min(frame.credited_bytes, self._sent_bytes)
-            if self._outbox.items and not self.armed:
-                self._owner.schedule_flush(self)
-        if frame.probe:
-            self._reported_bytes = -WINDOW_BYTES  # answer at the next flush, whatever the amount
-            if not self.armed:
-                self._owner.schedule_flush(self)
-        return lost
+    @property
+    def foreign(self) -> dict[str, SchemaChangedError]:
+        """Message types that mean something else on this peer than here."""
+        return self.incoming.foreign
 
-    def _meet(self, frame: Frame, arrived: int) -> None:
-        """The first frame of the other end's epoch: what it sent before was for an earlier one of ours."""
-        self.peer_epoch = frame.epoch
-        self.foreign.clear()
-        self._seen_sequence = frame.sequence - 1
-        self._seen_bytes = self._taken_bytes = self._reported_bytes = max(0, frame.sent_bytes - arrived)
-        self._told_types.clear()  # it may be a new process, which was never told
+    @property
+    def gaps(self) -> int:
+        """Frames of this peer that were lost on the way."""
+        return self.incoming.gaps
+
+    def received(self, frame: Frame) -> bool:
+        """Account for a frame that came in; False for one that came before, or is of an earlier life."""
+        is_met, was_known = self.incoming.is_new_epoch(frame), bool(self.incoming.epoch)
+        if not self.incoming.take(frame, self.epoch):
+            return False
+        if is_met and was_known:
+            self._forgotten()
+        if is_met:
+            self._told_types.clear()  # it may be a new process, which was never told
+            self.resume_all()
+            self.wake()
+        if frame.target_epoch == self.epoch:
+            self._learn(frame)
+        if frame.probe:
+            self.wake()
+        return True
+
+    def _forgotten(self) -> None:
+        """The other end began anew: what it had not confirmed may have arrived; it wants no answers."""
+        half_sent = None if self._chunked is None else self._recall(self._chunked)
+        messages = self.in_doubt
+        self._sent.clear()
+        if half_sent is not None and not isinstance(half_sent, Urgent):
+            self.put_back([half_sent])
+        if messages:
+            self._owner.in_doubt(self, messages)
+
+    def _learn(self, frame: Frame) -> None:
+        """What the other end says of what this one has sent."""
+        for lost in frame.lost:
+            self._lose(self._sent.lost(lost.first, lost.last))
+        self._sent.came(min(frame.seen_sequence, self._sequence))
+        self.incoming.came(min(frame.newest_sequence, self._sequence))
+        if self.incoming.is_due:
+            self.wake()  # there is more to tell than fits into one frame
+        if frame.credited_bytes > self._credited_bytes:
+            self._credited_bytes = min(frame.credited_bytes, self._sent_bytes)
+            if self.items or self._chunked:
+                self.wake()
+        read_bytes = min(frame.read_bytes, self._owner.published_bytes)
+        if read_bytes > self.read_bytes:
+            self.read_bytes = read_bytes
+            self._owner.has_read(self)
+        # A pause that comes late may be over; it is told again with the next message that is parked.
+        for text in () if self.incoming.is_late else frame.paused:
+            address = self._owner.parse_address(text)
+            if address is not None:
+                self.pause(address)
+        for text in frame.resumed:
+            address = self._owner.parse_address(text)
+            if address is not None and self.resume(address):
+                self.wake()
 
     def compare(self, type_name: str, descriptor: bytes) -> None:
         """The peer tells how it knows a type: remember where it would be read wrongly here."""
@@ -233,18 +235,27 @@ class Peer:
 
     def took(self, size_bytes: int) -> None:
         """Envelopes of this peer entered mailboxes, or became dead letters."""
-        self._taken_bytes += size_bytes
-        if (
-            self._taken_bytes - self._reported_bytes >= REPORT_BYTES
-            and not self.armed
-            and not self._outbox.closed
-        ):
-            self._owner.schedule_flush(self)
+        self.incoming.took(size_bytes)
+        if self.incoming.is_due and not self.closed:
+            self.wake()
 
-    def abandon(self, why: str) -> list[Outgoing]:
-        """The node is gone, for good: what was not sent yet, for others to decide on."""
+    def tell_of(self, address: str, *, is_paused: bool) -> None:
+        """Let the peer send nothing more to an agent of this node, or go on."""
+        self.incoming.news.pop(address, None)
+        self.incoming.news[address] = is_paused
+        self.wake()
+
+    def abandon(self, why: str) -> list[Item]:
+        """The node is gone, for good: what it cannot have got, for others to decide on."""
         self._why_closed = why
-        left = self._outbox.close()
+        self._withdraw()
+        half_sent = None if self._chunked is None else self._recall(self._chunked)
+        left = self.close()
+        if half_sent is not None and not isinstance(half_sent, Urgent):
+            left.insert(0, half_sent)
         self._urgent.clear()
-        self._outbox.admit()
+        self.admit()
         return left
+
+
+Gate = Peer | Lane

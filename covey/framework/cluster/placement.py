@@ -44,7 +44,7 @@ class Placement:
     """An immutable view of the members, with the owners that follow from it."""
 
     members: tuple[Member, ...] = ()
-    _owners: dict[tuple[str, int], str | None] = field(default_factory=dict, compare=False, repr=False)
+    _owners: dict[tuple[str, int], str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, members: Iterable[Member]) -> Placement:
@@ -54,9 +54,12 @@ class Placement:
     def owner(self, kind: str, address: str) -> str | None:
         """Name of the node that the agent belongs to; None when no member hosts its kind."""
         slot = (kind, partition_of(address))
-        if slot not in self._owners:
-            self._owners[slot] = self._decide(*slot)
-        return self._owners[slot]
+        owner = self._owners.get(slot)
+        if owner is None:
+            owner = self._decide(*slot)
+            if owner is not None:  # else the kinds that anybody asks for would be kept
+                self._owners[slot] = owner
+        return owner
 
     def _decide(self, kind: str, partition: int) -> str | None:
         hosts = [member for member in self.members if kind in member.hosts and member.weight > 0]

@@ -13,10 +13,17 @@ from typing import TYPE_CHECKING
 from covey.framework.address import Address
 from covey.framework.cluster.hello import pack_hello, unpack_hello
 from covey.framework.cluster.locator import Locator
-from covey.framework.cluster.membership import BEACON_S, Change, Membership, NodeInfo
+from covey.framework.cluster.membership import (
+    BEACON_S,
+    MAX_NODES,
+    NOBODY_LISTENS,
+    Change,
+    Membership,
+    NodeInfo,
+)
 from covey.framework.cluster.placement import Member, Placement
 from covey.framework.cluster.registration import TELL_AFTER_S, Registration
-from covey.framework.errors import AddressInUseError
+from covey.framework.errors import AddressInUseError, UndecodableError
 from covey.framework.events import NodeJoined, NodeLeft
 from covey.framework.proto.envelope_pb2 import Beacon, Hello, Registry
 
@@ -29,6 +36,21 @@ logger = logging.getLogger("covey.node")
 
 JOIN_S = 0.15
 """How long a joining node listens for the others' answers before it serves."""
+SILENT_S = 0.15
+"""For so long nobody listens for a node that is gone: one that reconnects takes less."""
+LOOK_AGAIN_S = 0.05
+REMINDERS = 3  # for each beacon
+
+
+class Suspect:
+    """A node for which nobody listens."""
+
+    __slots__ = ("has_returned", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.has_returned = True
+        """Whether the last frame to it came back."""
 
 
 class Presence:
@@ -48,8 +70,11 @@ class Presence:
         self._deaf = False
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.TimerHandle | None = None
+        self._greeting: asyncio.TimerHandle | None = None
         self._last_beat = self._node.now()
         self._refused = False
+        self._suspects: dict[str, Suspect] = {}
+        self._linked_at = float("-inf")
         self._joined = asyncio.Event()
 
     def _own(self) -> NodeInfo:
@@ -106,6 +131,15 @@ class Presence:
             self._node.outbound.placement_changed()
             self._node.dispatcher.call(self._update_own)
 
+    def sees(self, name: str) -> bool:
+        """Whether a node of this name is in the swarm."""
+        return self._members.get(name) is not None
+
+    @property
+    def member_count(self) -> int:
+        """How many nodes this one sees, itself included."""
+        return self._members.count
+
     @property
     def alone(self) -> bool:
         """Whether no other node is in the swarm, as far as this one sees."""
@@ -153,32 +187,32 @@ class Presence:
     def leave(self) -> None:
         """Say goodbye and stop the beacons."""
         self.registration.close()
-        if self._renewal is not None:
-            self._renewal.cancel()
-            self._renewal = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._renewal, self._greeting, self._timer):
+            if timer is not None:
+                timer.cancel()
+        self._renewal = self._greeting = self._timer = None
         if self._joined.is_set():
             self._say(leaving=True)
         self._joined.clear()
 
     def heard(self, hello: Hello) -> None:
         """A beacon came in; this node's own come back too."""
-        if not hello.node or not hello.incarnation:
-            return  # of no node that could be told apart
         if hello.node == self._node.name:
             self._heard_own_name(hello)
             return
         if hello.leaving:
             self._apply(self._members.goodbye(hello.node, hello.incarnation))
             return
+        if not self.sees(hello.node) and self._members.count >= MAX_NODES:
+            detail = f"node {hello.node} joins, and there are {MAX_NODES} nodes already"
+            self._node.dead_letter_wire("", "hello", "dropped", detail)
+            return
+        self.reached(hello.node)
         peer = unpack_hello(hello, self.registration.of(hello.node, hello.incarnation))
         known = self._members.get(hello.node)
         if hello.joining:
             self._node.publishing.node_joined()
-            self._tell_registry()
-            self._say()
+            self._greet_soon()
             if known is None or known.incarnation != hello.incarnation:
                 # Not in yet: it may be refused, and must not be taken for a live node that restarted.
                 return
@@ -188,9 +222,65 @@ class Presence:
     def heard_registry(self, part: Registry) -> None:
         """A part of a node's registry came in."""
         known = self._members.get(part.node)
-        if self.registration.heard(part) and known is not None and known.incarnation == part.incarnation:
+        try:
+            is_complete = self.registration.heard(part)
+        except UndecodableError as error:
+            self._node.dead_letter_wire("", "registry", "too large", str(error))
+            return
+        if is_complete and known is not None and known.incarnation == part.incarnation:
             registered = self.registration.of(part.node, part.incarnation)
             self._apply(self._members.heard(replace(known, registered=registered), self._node.now()))
+
+    # -- who listens -------------------------------------------------------------------------------
+
+    def unreachable(self, name: str) -> None:
+        """The server said that nobody listens for a node. It may be about to reconnect: look again."""
+        suspect = self._suspects.get(name)
+        if suspect is not None:
+            suspect.has_returned = True
+        elif not self._deaf:
+            self._suspects[name] = Suspect(self._node.now())
+            self._look_soon(name)
+
+    def _look_soon(self, name: str) -> None:
+        self._node.dispatcher.loop.call_later(LOOK_AGAIN_S, self._look_again, name)
+
+    def _look_again(self, name: str) -> None:
+        suspect = self._suspects.get(name)
+        if suspect is None or self._deaf:
+            self._suspects.pop(name, None)  # it was heard of; or we are the one that nobody hears
+            return
+        if not suspect.has_returned:
+            self.reached(name)  # somebody has listened to the last ping, and is only slow to answer
+        elif self._node.now() - max(suspect.since, self._linked_at) < SILENT_S:
+            suspect.has_returned = False
+            self._node.ping(self._node.outbound.peer(name))
+            self._look_soon(name)
+        else:
+            del self._suspects[name]
+            change = self._members.disconnected(name)
+            self._apply(change)
+            if not change:
+                self._node.outbound.node_left(name, NOBODY_LISTENS)
+
+    def is_heard(self, name: str) -> None:
+        """A frame of a node came in."""
+        self._members.is_heard(name, self._node.now())
+
+    def reached(self, name: str) -> None:
+        """A node is heard of: somebody listens there."""
+        self._suspects.pop(name, None)
+        self._node.outbound.reached(name)
+
+    def _greet_soon(self) -> None:
+        """Answer who has just come a moment later: many may come at once."""
+        if self._greeting is None:
+            self._greeting = self._node.dispatcher.loop.call_later(TELL_AFTER_S, self._greet)
+
+    def _greet(self) -> None:
+        self._greeting = None
+        self._tell_registry()
+        self._say()
 
     def _tell_registry(self) -> None:
         if self._joined.is_set() and not self._deaf:
@@ -212,6 +302,7 @@ class Presence:
         """The link to the server came back: everybody was silent only because we were deaf."""
         self._deaf = not up
         if up:
+            self._linked_at = self._node.now()
             self._members.forgive(self._node.now())
             self._node.publishing.node_joined()  # what was told on the way down may be lost
             if self._joined.is_set():
@@ -228,7 +319,19 @@ class Presence:
         if not self._deaf:  # without a link nobody can be heard: nobody is gone for that
             self._say()
             self._apply(self._members.expire(now))
-        self._node.probe_peers()
+        self._node.tick_peers()
+        self._node.publishing.gate.tick()
+        self._remind(REMINDERS)
+
+    def _remind(self, times: int) -> None:
+        """Ask nodes that owe answers for a sign of life: if they are gone the server says so at once."""
+        if self._deaf or not self._node.outbound.asks_in_flight:
+            return
+        for name in self._node.outbound.debtors():
+            self._node.ping(self._node.outbound.peer(name))
+        if times > 1:
+            pause_s = BEACON_S / REMINDERS
+            self._node.dispatcher.loop.call_later(pause_s, self._remind, times - 1)
 
     def _update_own(self) -> None:
         self._apply(self._members.update_own(self._own()))

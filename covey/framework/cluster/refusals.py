@@ -18,13 +18,22 @@ if TYPE_CHECKING:
     from covey.framework.address import Address
     from covey.framework.node import Node
 
-__all__ = ["absent", "dead_letter_reason"]
+__all__ = ["CrowdedError", "absent", "dead_letter_reason"]
+
+
+class CrowdedError(CoveyError):
+    """A node has as much in hand as it keeps."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"{detail}: ask more slowly")
+
 
 _REASONS: tuple[tuple[type[CoveyError], str], ...] = (
     (AskCycleError, ""),  # its asker learns of it, as it does within a node
     (SchemaChangedError, "schema changed"),
     (NoHostError, "no host"),
     (UndecodableError, "undecodable"),
+    (CrowdedError, "mailbox full"),
     (ConfigurationError, "undecodable"),  # an address that is none
 )
 

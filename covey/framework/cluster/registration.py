@@ -98,7 +98,7 @@ class Registration:
 
     def heard(self, part: Registry) -> bool:
         """A part of another node's registry came in; whether a new version is complete with it."""
-        return bool(part.node) and part.node != self._node.name and self._others.heard(part)
+        return part.node != self._node.name and self._others.heard(part, self._node.presence.sees)
 
     def compare(self, hello: Hello) -> None:
         """Ask for the registry that a hello tells of, unless it is here."""

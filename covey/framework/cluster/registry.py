@@ -6,9 +6,9 @@ knows of no transport and of no time. Owned by the loop thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from covey.framework.errors import ConfigurationError
+from covey.framework.errors import ConfigurationError, UndecodableError
 from covey.framework.proto.envelope_pb2 import Registry
 
 __all__ = ["MAX_REGISTERED", "Registries", "check_size", "parts_of"]
@@ -17,7 +17,9 @@ MAX_REGISTERED = 100_000
 """Addresses that one node may supervise: 32 MB of text in the worst case, which every node keeps."""
 PART_BYTES = 128 * 1024
 PART_OVERHEAD_BYTES = 1024
-NODES_KEPT = 1024
+STRANGERS_KEPT = 64
+MAX_REGISTERED_IN_ALL = 1_000_000
+"""Addresses of all other nodes together that one keeps."""
 
 
 def check_size(count: int) -> None:
@@ -61,7 +63,7 @@ def parts_of(
 class _Told:
     """What one node told of its registry."""
 
-    __slots__ = ("addresses", "incarnation", "parts", "pending", "version")
+    __slots__ = ("addresses", "incarnation", "part_count", "parts", "pending", "size", "version")
 
     def __init__(self, incarnation: int) -> None:
         self.incarnation = incarnation
@@ -69,11 +71,23 @@ class _Told:
         self.addresses: frozenset[str] = frozenset()
         self.pending = 0
         """The version whose parts come in."""
-        self.parts: dict[int, tuple[str, ...] | None] = {}
+        self.part_count = 0
+        """How many they are."""
+        self.parts: dict[int, tuple[str, ...]] = {}
+        self.size = 0
+        """How many addresses are kept, those of parts included."""
+
+    def drop_parts(self) -> None:
+        """What has come of a version that is not complete is of no use."""
+        self.pending, self.parts, self.size = 0, {}, len(self.addresses)
 
 
 class Registries:
-    """The registries of the other nodes, as far as they are complete."""
+    """The registries of the other nodes, as far as they are complete.
+
+    Of nodes that are not seen in the swarm, or not yet, a few are kept: a registry comes just before the
+    first hello of its node, and one that is missing then is asked for.
+    """
 
     def __init__(self) -> None:
         self._told: dict[str, _Told] = {}
@@ -89,24 +103,46 @@ class Registries:
         known = 0 if told is None or told.incarnation != incarnation else told.version
         return known != version
 
-    def heard(self, part: Registry) -> bool:
-        """A part came in; whether it completed a version that is new here."""
+    def heard(self, part: Registry, is_seen: Callable[[str], bool] = lambda _node: True) -> bool:
+        """A part came in; whether it completed a version that is new here.
+
+        Args:
+            is_seen: whether a node is in the swarm.
+
+        Raises:
+            UndecodableError: the addresses are more than are kept.
+        """
         told = self._told.get(part.node)
         if told is None or told.incarnation != part.incarnation:
-            while len(self._told) >= NODES_KEPT:  # of nodes that never said hello; a lacking one is asked for
-                self._told.pop(next(iter(self._told)))
+            self._told.pop(part.node, None)
             told = self._told[part.node] = _Told(part.incarnation)
+            self._forget_strangers(is_seen)
         if part.version <= told.version or not part.part < part.parts <= MAX_REGISTERED:
             return False
-        if part.version != told.pending or len(told.parts) != part.parts:
-            told.pending, told.parts = part.version, dict.fromkeys(range(part.parts))
+        if part.version != told.pending or told.part_count != part.parts:
+            told.drop_parts()
+            told.pending, told.part_count = part.version, part.parts
+        told.size += len(part.addresses) - len(told.parts.get(part.part, ()))
         told.parts[part.part] = tuple(part.addresses)
-        if any(addresses is None for addresses in told.parts.values()):
+        in_all = sum(told.size for told in self._told.values())
+        if told.size - len(told.addresses) > MAX_REGISTERED or in_all > MAX_REGISTERED_IN_ALL:
+            told.drop_parts()
+            told.version = part.version  # it is not asked for again
+            raise UndecodableError(
+                f"the registry of node {part.node} is not known here: {MAX_REGISTERED} addresses are kept "
+                f"of one node, {MAX_REGISTERED_IN_ALL} of all"
+            )
+        if len(told.parts) < part.parts:
             return False
-        told.version, told.pending = part.version, 0
-        told.addresses = frozenset(a for addresses in told.parts.values() for a in addresses or ())
-        told.parts = {}
+        told.addresses = frozenset(a for addresses in told.parts.values() for a in addresses)
+        told.version = part.version
+        told.drop_parts()
         return True
+
+    def _forget_strangers(self, is_seen: Callable[[str], bool]) -> None:
+        strangers = [node for node in self._told if not is_seen(node)]
+        for node in strangers[:-STRANGERS_KEPT]:
+            del self._told[node]
 
     def forget(self, node: str) -> None:
         """A node has left."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from covey.framework.dead_letters import clip_text
 from covey.framework.errors import UndecodableError
 from covey.framework.messages import codec
 from covey.framework.messages.schema import descriptor_bytes, differences
 
 __all__ = ["schema_differences", "schema_of"]
+
+SHOWN = 8
+DIFFERENCE_CHARS = 300
+"""Names of fields come from the other node, as long as it likes, and are kept."""
 
 _descriptor = lru_cache(maxsize=1024)(descriptor_bytes)
 
@@ -25,6 +30,6 @@ def schema_differences(type_name: str, descriptor: bytes) -> tuple[str, ...]:
     if local is None:
         return ()
     try:
-        return tuple(differences(local, descriptor))
+        return tuple(clip_text(text, DIFFERENCE_CHARS) for text in differences(local, descriptor)[:SHOWN])
     except UndecodableError:
         return ()  # it told nothing; what its payloads hold is checked as they are decoded

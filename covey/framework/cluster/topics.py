@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from covey.framework.errors import ConfigurationError
 
-__all__ = ["check_pattern", "check_topic", "matches"]
+__all__ = ["check_group", "check_pattern", "check_topic", "matches"]
 
 MAX_BYTES = 256
+_GROUP = re.compile(r"[A-Za-z0-9_-]*")
 
 
 def check_topic(topic: str) -> str:
@@ -28,6 +30,15 @@ def check_pattern(pattern: str) -> str:
             f"{pattern!r} is no topic: write words joined by dots, such as prices.eu, prices.* or prices.>"
         )
     return pattern
+
+
+def check_group(group: str) -> str:
+    """Return the name of a queue group, or nothing, if it is one: a single word for NATS."""
+    if not isinstance(group, str) or len(group) > MAX_BYTES or not _GROUP.fullmatch(group):
+        raise ConfigurationError(
+            f"group={group!r}: name a group by letters, digits, '_' and '-', such as workers"
+        )
+    return group
 
 
 @lru_cache(maxsize=4096)

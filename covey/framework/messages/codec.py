@@ -6,6 +6,7 @@ which travels as google.protobuf.Empty.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import NoneType
 from typing import Any
 
@@ -17,7 +18,7 @@ from covey.framework.errors import NotSerializableError, UndecodableError
 from covey.framework.messages.message_registry import registered
 from covey.framework.messages.message_spec import is_generated, spec_of
 
-__all__ = ["decode", "encode", "is_message", "resolve", "type_name"]
+__all__ = ["decode", "decoder", "encode", "is_message", "resolve", "type_name"]
 
 _EMPTY = "google.protobuf.Empty"
 
@@ -77,8 +78,18 @@ def decode(name: str, payload: bytes) -> Any:
     are no such message, and for values that would differ from what was sent.
     """
     spec = registered(name)
+    return decoder(name)(payload) if spec is None else spec.decode(payload)
+
+
+def decoder(name: str) -> Callable[[bytes], Any]:
+    """What `decode` does for one type; for many messages of it.
+
+    Raises UndecodableError for a type that no module imported here defines.
+    """
+    spec = registered(name)
     if spec is not None:
-        return spec.decode(payload)
+        spec.compile()
+        return spec.decode
     cls = Empty if name == _EMPTY else _generated(name)
     if cls is None:
         module = name.rpartition(".")[0]
@@ -86,11 +97,15 @@ def decode(name: str, payload: bytes) -> Any:
         raise UndecodableError(
             f"no message type {name!r} is known on this node: import the module that defines it{hint} here"
         )
-    try:
-        message = cls.FromString(payload)
-    except (DecodeError, TypeError, ValueError) as error:
-        raise UndecodableError(f"the bytes are no {name}: they are no valid protobuf") from error
-    return None if cls is Empty else message
+
+    def decode_generated(payload: bytes) -> Any:
+        try:
+            message = cls.FromString(payload)
+        except (DecodeError, TypeError, ValueError) as error:
+            raise UndecodableError(f"the bytes are no {name}: they are no valid protobuf") from error
+        return None if cls is Empty else message
+
+    return decode_generated
 
 
 def resolve(name: str) -> type | None:

@@ -6,12 +6,14 @@ Every function raises TypeError or ValueError for a value that would not come ba
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from covey.framework.errors import MessageTypeError
 from covey.framework.messages.enum_numbers import enum_numbers
-from covey.framework.messages.message_spec import spec_of
+from covey.framework.messages.message_spec import MessageSpec, spec_of
 
 __all__ = [
     "instant",
@@ -28,6 +30,7 @@ __all__ = [
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
+MAX_DEPTH = 100
 _NANOS = range(1_000_000_000)
 
 
@@ -141,5 +144,50 @@ def unpacker(cls: Any) -> Callable[[bytes], Any]:
     if spec is None:
         generated: Callable[[bytes], Any] = cls.FromString
         return generated
+
     # late, because the spec's decode replaces itself when it is compiled
-    return lambda payload: spec.decode(payload)
+    def unpack(payload: bytes) -> Any:
+        return spec.decode(payload)
+
+    return _bounded(unpack) if _may_hold_itself(spec) else unpack
+
+
+class _Depth(threading.local):
+    """How deep the message is nested that this thread decodes."""
+
+    value = 0
+
+
+_DEPTH = _Depth()
+
+
+def _bounded(unpack: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Only as deep as protobuf itself goes: each level reads all below it, so a deep one takes long."""
+
+    def unpack_bounded(payload: bytes) -> Any:
+        if _DEPTH.value >= MAX_DEPTH:
+            raise ValueError(f"messages are nested in it more than {MAX_DEPTH} deep")
+        _DEPTH.value += 1
+        try:
+            return unpack(payload)
+        finally:
+            _DEPTH.value -= 1
+
+    return unpack_bounded
+
+
+def _may_hold_itself(spec: MessageSpec) -> bool:
+    seen: set[str] = set()
+    waiting = [spec]
+    while waiting:
+        try:
+            fields = waiting.pop().fields
+        except MessageTypeError:
+            return True  # what it holds is not known yet
+        for held in (spec_of(field.type.python) for field in fields if field.type.kind == "message"):
+            if held is spec:
+                return True
+            if held is not None and held.type_name not in seen:
+                seen.add(held.type_name)
+                waiting.append(held)
+    return False

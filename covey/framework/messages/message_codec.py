@@ -57,14 +57,17 @@ def install(spec: MessageSpec) -> None:
         _compile(spec)
         return spec.encode(value)
 
-    def decode(payload: bytes) -> Any:
+    def compile_to_decode() -> None:
         try:
             _compile(spec)
         except MessageTypeError as error:  # a forward reference that nobody defined
             raise UndecodableError(str(error)) from error
+
+    def decode(payload: bytes) -> Any:
+        compile_to_decode()
         return spec.decode(payload)
 
-    spec.encode, spec.decode = encode, decode
+    spec.encode, spec.decode, spec.install = encode, decode, compile_to_decode
 
 
 def _compile(spec: MessageSpec) -> None:
@@ -88,6 +91,7 @@ def _compile(spec: MessageSpec) -> None:
     for f in fields:
         names |= _field_names(f)
     spec.encode, spec.decode = _encoder(spec, names), _decoder(spec, names)
+    spec.install = None
 
 
 def _encoder(spec: MessageSpec, names: dict[str, Any]) -> Callable[[Any], bytes]:

@@ -61,7 +61,7 @@ class MessageField:
 class MessageSpec:
     """One message class. `encode` and `decode` are made at first use, when all its types are known."""
 
-    __slots__ = ("_fields", "_resolve", "cls", "decode", "encode", "proto_name", "type_name")
+    __slots__ = ("_fields", "_resolve", "cls", "decode", "encode", "install", "proto_name", "type_name")
 
     encode: Callable[[Any], bytes]
     """Raises NotSerializableError for a field whose value its type cannot hold."""
@@ -76,6 +76,15 @@ class MessageSpec:
         self.type_name = proto_name.full
         self._resolve: Callable[[], tuple[MessageField, ...]] | None = resolve
         self._fields: tuple[MessageField, ...] = ()
+        self.install: Callable[[], None] | None = None
+        """Makes `encode` and `decode`; None once they are made.
+
+        Raises UndecodableError for an annotation that nobody has defined."""
+
+    def compile(self) -> None:
+        """Make `encode` and `decode` now, unless they are made."""
+        if self.install is not None:
+            self.install()
 
     @property
     def fields(self) -> tuple[MessageField, ...]:

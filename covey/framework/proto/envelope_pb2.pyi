@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("kind", "message_id", "type", "target", "sender", "reply_to", "payload", "remaining_ms", "chain", "trace", "attempt", "hops", "bound")
+    __slots__ = ("kind", "message_id", "type", "target", "sender", "reply_to", "payload", "remaining_ms", "chain", "trace", "attempt", "hops", "bound", "more")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TELL: _ClassVar[Envelope.Kind]
@@ -34,6 +34,7 @@ class Envelope(_message.Message):
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     BOUND_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     kind: Envelope.Kind
     message_id: int
     type: str
@@ -47,11 +48,11 @@ class Envelope(_message.Message):
     attempt: int
     hops: int
     bound: bool
-    def __init__(self, kind: _Optional[_Union[Envelope.Kind, str]] = ..., message_id: _Optional[int] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., sender: _Optional[str] = ..., reply_to: _Optional[str] = ..., payload: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., chain: _Optional[_Iterable[str]] = ..., trace: _Optional[bytes] = ..., attempt: _Optional[int] = ..., hops: _Optional[int] = ..., bound: bool = ...) -> None: ...
+    more: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, kind: _Optional[_Union[Envelope.Kind, str]] = ..., message_id: _Optional[int] = ..., type: _Optional[str] = ..., target: _Optional[str] = ..., sender: _Optional[str] = ..., reply_to: _Optional[str] = ..., payload: _Optional[bytes] = ..., remaining_ms: _Optional[int] = ..., chain: _Optional[_Iterable[str]] = ..., trace: _Optional[bytes] = ..., attempt: _Optional[int] = ..., hops: _Optional[int] = ..., bound: bool = ..., more: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("source", "epoch", "sequence", "envelopes", "schemas", "credited_bytes", "sent_bytes", "target_epoch", "probe")
-    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("epoch", "sequence", "envelopes", "schemas", "credited_bytes", "sent_bytes", "target_epoch", "probe", "seen_sequence", "lost", "sent_messages", "paused", "resumed", "chunk", "chunk_of", "chunk_at", "published_bytes", "read_bytes", "chunk_from", "newest_sequence")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ENVELOPES_FIELD_NUMBER: _ClassVar[int]
@@ -60,7 +61,18 @@ class Frame(_message.Message):
     SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     TARGET_EPOCH_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
-    source: str
+    SEEN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    SENT_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_OF_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_AT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    READ_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FROM_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     sequence: int
     envelopes: _containers.RepeatedScalarFieldContainer[bytes]
@@ -69,7 +81,27 @@ class Frame(_message.Message):
     sent_bytes: int
     target_epoch: int
     probe: bool
-    def __init__(self, source: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., envelopes: _Optional[_Iterable[bytes]] = ..., schemas: _Optional[_Iterable[_Union[Schema, _Mapping]]] = ..., credited_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., target_epoch: _Optional[int] = ..., probe: bool = ...) -> None: ...
+    seen_sequence: int
+    lost: _containers.RepeatedCompositeFieldContainer[Range]
+    sent_messages: int
+    paused: _containers.RepeatedScalarFieldContainer[str]
+    resumed: _containers.RepeatedScalarFieldContainer[str]
+    chunk: bytes
+    chunk_of: int
+    chunk_at: int
+    published_bytes: int
+    read_bytes: int
+    chunk_from: int
+    newest_sequence: int
+    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., envelopes: _Optional[_Iterable[bytes]] = ..., schemas: _Optional[_Iterable[_Union[Schema, _Mapping]]] = ..., credited_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., target_epoch: _Optional[int] = ..., probe: bool = ..., seen_sequence: _Optional[int] = ..., lost: _Optional[_Iterable[_Union[Range, _Mapping]]] = ..., sent_messages: _Optional[int] = ..., paused: _Optional[_Iterable[str]] = ..., resumed: _Optional[_Iterable[str]] = ..., chunk: _Optional[bytes] = ..., chunk_of: _Optional[int] = ..., chunk_at: _Optional[int] = ..., published_bytes: _Optional[int] = ..., read_bytes: _Optional[int] = ..., chunk_from: _Optional[int] = ..., newest_sequence: _Optional[int] = ...) -> None: ...
+
+class Range(_message.Message):
+    __slots__ = ("first", "last")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
 
 class Schema(_message.Message):
     __slots__ = ("type", "descriptor")
@@ -92,28 +124,22 @@ class Failure(_message.Message):
     def __init__(self, type: _Optional[str] = ..., message: _Optional[str] = ..., traceback: _Optional[str] = ..., data: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Beacon(_message.Message):
-    __slots__ = ("hello", "publication", "registry", "registry_request")
+    __slots__ = ("hello", "registry", "registry_request", "schemas")
     HELLO_FIELD_NUMBER: _ClassVar[int]
-    PUBLICATION_FIELD_NUMBER: _ClassVar[int]
     REGISTRY_FIELD_NUMBER: _ClassVar[int]
     REGISTRY_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SCHEMAS_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
-    publication: Publication
     registry: Registry
     registry_request: RegistryRequest
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., publication: _Optional[_Union[Publication, _Mapping]] = ..., registry: _Optional[_Union[Registry, _Mapping]] = ..., registry_request: _Optional[_Union[RegistryRequest, _Mapping]] = ...) -> None: ...
+    schemas: Schemas
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., registry: _Optional[_Union[Registry, _Mapping]] = ..., registry_request: _Optional[_Union[RegistryRequest, _Mapping]] = ..., schemas: _Optional[_Union[Schemas, _Mapping]] = ...) -> None: ...
 
-class Publication(_message.Message):
-    __slots__ = ("topic", "source", "envelope", "schema")
-    TOPIC_FIELD_NUMBER: _ClassVar[int]
-    SOURCE_FIELD_NUMBER: _ClassVar[int]
-    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
-    SCHEMA_FIELD_NUMBER: _ClassVar[int]
-    topic: str
-    source: str
-    envelope: Envelope
-    schema: Schema
-    def __init__(self, topic: _Optional[str] = ..., source: _Optional[str] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ...) -> None: ...
+class Schemas(_message.Message):
+    __slots__ = ("schemas",)
+    SCHEMAS_FIELD_NUMBER: _ClassVar[int]
+    schemas: _containers.RepeatedCompositeFieldContainer[Schema]
+    def __init__(self, schemas: _Optional[_Iterable[_Union[Schema, _Mapping]]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("node", "incarnation", "hosts", "weight", "wire_version", "joining", "leaving", "agents", "pid", "refused_incarnation", "registry_version")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from covey.framework.cluster.membership import SAID_GOODBYE
+from covey.framework.cluster.refusals import CrowdedError
 from covey.framework.error_text import encodable, error_text
 from covey.framework.errors import AskTimeoutError, ConfigurationError, CoveyError
 from covey.framework.events import NodeJoined, NodeLeft
@@ -19,9 +22,13 @@ if TYPE_CHECKING:
     from covey.framework.cluster.inbound_ask import InboundAsk
     from covey.framework.node import Node
 
-__all__ = ["SURVEY_S", "Survey", "TreeRequest", "serve_tree"]
+__all__ = ["SURVEY_S", "Survey", "TreeAnswers", "TreeRequest"]
+
+logger = logging.getLogger("covey.supervisor")
 
 SURVEY_S = 2.0
+MOST_WAITING = 256
+"""Nodes that wait for the tree of one; more are refused."""
 OVERDUE_S = 1.0
 """After which a survey whose node has stopped meanwhile fails."""
 
@@ -34,19 +41,41 @@ class TreeRequest:
     """Of one parent."""
 
 
-def serve_tree(
-    node: Node, request: TreeRequest, _target: Address, _sender: Address, port: InboundAsk
-) -> None:
-    """Answer another node's request, from a thread: the agents of a large node go on meanwhile."""
+class TreeAnswers:
+    """Answers other nodes' requests, one by one in a thread: the agents of a large node go on meanwhile."""
 
-    def answer() -> None:
-        try:
-            port.resolve(tree_of(node, request.most_children))
-        except Exception as error:
-            port.fail(error)
-            raise
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[TreeRequest, InboundAsk]] = deque()
+        self._has_thread = False
 
-    threading.Thread(target=answer, name=f"covey-{node.name}-tree", daemon=True).start()
+    def serve(self, request: TreeRequest, _target: Address, _sender: Address, port: InboundAsk) -> None:
+        """A node asks for the tree of this one. Raises CrowdedError when too many wait."""
+        with self._lock:
+            if len(self._waiting) >= MOST_WAITING:
+                raise CrowdedError(f"{MOST_WAITING} nodes wait for the tree of node {self._node.name}")
+            self._waiting.append((request, port))
+            if self._has_thread:
+                return
+            self._has_thread = True
+        threading.Thread(target=self._answer, name=f"covey-{self._node.name}-tree", daemon=True).start()
+
+    def _answer(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._has_thread = False
+                    return
+                request, port = self._waiting.popleft()
+            if port.done():
+                continue
+            try:
+                port.resolve(tree_of(self._node, request.most_children))
+            except Exception as error:
+                if not isinstance(error, CoveyError):
+                    logger.exception("the tree of node %s cannot be told", self._node.name)
+                port.fail(error)
 
 
 class Survey:

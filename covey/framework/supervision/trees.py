@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from covey.framework.address import Address
@@ -12,7 +11,7 @@ from covey.framework.fenced import check_acting
 from covey.framework.supervision.hosted import HostedChildren
 from covey.framework.supervision.orders import ChildOrder, ChildReport, Taken
 from covey.framework.supervision.running import RunningSupervisor
-from covey.framework.supervision.survey import TreeRequest, serve_tree
+from covey.framework.supervision.survey import TreeAnswers, TreeRequest
 
 if TYPE_CHECKING:
     from covey.framework.cluster.inbound_ask import InboundAsk
@@ -35,7 +34,7 @@ class Trees:
         """Children of this node's supervisors that live on other nodes, by id."""
         node.inbound.serve(ChildReport, self._serve_report)
         node.inbound.serve(ChildOrder, self.hosted.serve)
-        node.inbound.serve(TreeRequest, partial(serve_tree, node))
+        node.inbound.serve(TreeRequest, TreeAnswers(node).serve)
         node.presence.home_of(self._home_of)
 
     def supervise(self, spec: Supervisor) -> RunningSupervisor:
