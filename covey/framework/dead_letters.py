@@ -62,8 +62,8 @@ class DeadLetters:
     def add(self, letter: DeadLetter) -> bool:
         """Keep the letter and count it; whether it is worth a line in the log.
 
-        That is the first of its reason and target in a minute; of one reason at most `NOTED` are, for strangers
-        make up as many targets as they like.
+        That is the first of its reason and target in a minute; of one reason at most `NOTED` are, for
+        strangers make up as many targets as they like.
         """
         with self._lock:
             self._letters.append(letter)

@@ -18,9 +18,9 @@ class Faults:
     frame takes the same count of numbers from it. So the same seed and the same frames give the same faults,
     whatever the threads do. Odds may be changed at any time, and change nothing in the streams.
 
-    Frames are what one node sends another: one or more messages or answers. Nodes take each once, and find out
-    which never came. The beacons by which nodes know of each other, and publications, are not drawn for; only a
-    cut stops them.
+    Frames are what one node sends another: one or more messages or answers. Nodes take each once, and find
+    out which never came. The beacons by which nodes know of each other, and publications, are not drawn for;
+    only a cut stops them.
 
     Args:
         seed: of the random streams.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
@@ -25,6 +26,9 @@ from covey.transports.subjects import beacon_subject, node_subject, topic_subjec
 
 __all__ = ["NatsTransport"]
 
+logger = logging.getLogger("covey.nats")
+
+HEADERS_OVERHEAD_BYTES = 16
 _BURST_FRAMES = 256
 _SUBJECTS_KEPT = 4096
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
@@ -207,6 +211,8 @@ class NatsTransport:
         size = len(data)
         if not self._running:
             self._check_running()
+        if headers:  # the server counts them, and cuts off who sends too much
+            size += HEADERS_OVERHEAD_BYTES + sum(len(key) + len(value) + 4 for key, value in headers.items())
         if size > self.max_frame_bytes:
             raise PayloadTooLargeError("a frame", size, self.max_frame_bytes)
         # What waits already goes first.
@@ -272,6 +278,9 @@ class NatsTransport:
                     await job.run(client)
                 except (OSError, nats.errors.Error) as error:
                     receiver.on_problem(self._reported(error))
+                except Exception as error:  # nats-py's own: without this task nothing would be sent any more
+                    logger.exception("internal error with a connection to %s", redacted(self._url))
+                    receiver.on_problem(TransportError(f"{type(error).__name__}: {error}"))
             await asyncio.sleep(0)  # let the client write, and others run
         self._all_published.set()
 

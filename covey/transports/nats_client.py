@@ -20,7 +20,9 @@ __all__ = ["FrameClient"]
 
 logger = logging.getLogger("covey.nats")
 
-_RECONNECT_WAIT_S = 0.02
+_RECONNECT_WAIT_S, _LATER_RECONNECT_WAIT_S = 0.02, 0.08
+_ATTEMPTS_IN_A_HURRY = 250
+"""About five seconds of them: trying every 20 ms costs 3 % of a core."""
 _PING_INTERVAL_S = 1
 _SUBSCRIPTION_LIMIT_FRAMES = 1 << 20
 _SUBSCRIPTION_LIMIT_BYTES = 256 << 20
@@ -54,6 +56,8 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
         self._listening: dict[int, Listening] = {}
         """By the id of the subscription."""
         self._muted = False
+        self._attempts = 0
+        """To connect again, that failed."""
         self._corked: list[bytes] | None = None
         """What waits for the end of this round of the loop; None when nothing has been written in it."""
         self._corked_bytes = 0
@@ -110,15 +114,19 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
 
         # Known before the server can answer. `queued` serves only if a later nats-py no longer calls
         # `_process_msg`: slower, but as right.
-        self._listening[self._sid + 1] = listening
-        subscription = await self.subscribe(
-            listening.subject,
-            queue=listening.queue,
-            cb=queued,
-            pending_msgs_limit=_SUBSCRIPTION_LIMIT_FRAMES,
-            pending_bytes_limit=_SUBSCRIPTION_LIMIT_BYTES,
-        )
-        self._listening = {**self._listening, subscription._id: listening}
+        number = self._sid + 1
+        self._listening[number] = listening
+        try:
+            await self.subscribe(
+                listening.subject,
+                queue=listening.queue,
+                cb=queued,
+                pending_msgs_limit=_SUBSCRIPTION_LIMIT_FRAMES,
+                pending_bytes_limit=_SUBSCRIPTION_LIMIT_BYTES,
+            )
+        except BaseException:
+            self._listening.pop(number, None)
+            raise
 
     async def listen_no_more(self, subject: str, queue: str) -> None:
         """Unsubscribe what `listen` subscribed."""
@@ -270,6 +278,10 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
             await self._closed_by_itself()
             raise asyncio.CancelledError  # out of nats-py's loop, which would try for ever
         if self._open:
+            if not self.is_connected:
+                self._attempts += 1
+                if self._attempts > _ATTEMPTS_IN_A_HURRY:
+                    self.options["reconnect_time_wait"] = _LATER_RECONNECT_WAIT_S
             self._on_error(problem)
         elif self._opening:
             self._refusals.append(problem)
@@ -281,6 +293,8 @@ class FrameClient(Client):  # type: ignore[misc] # nats-py is untyped
             self._on_link(False)
 
     async def _reconnected(self) -> None:
+        self._attempts = 0
+        self.options["reconnect_time_wait"] = _RECONNECT_WAIT_S
         if self._open:
             self._on_link(True)
 

@@ -7,7 +7,7 @@
     covey.<swarm>.topic.<topic>              what is published
 
 The sender is part of the subject because a server's permissions know nothing else: a node that may publish
-to `covey.<swarm>.*.*.<own id>` alone cannot speak in the name of another (decision 17).
+frames and beacons that end in its own id alone cannot speak in the name of another (decision 17).
 
 Swarm names, node ids and keys are any text of 1 to 256 bytes of UTF-8 and travel as one escaped token.
 A topic keeps its dots, because wildcards match between them. The longest subject stays well below the
@@ -48,7 +48,7 @@ __all__ = [
     "topic_subject",
 ]
 
-MAX_TOPIC_BYTES = 512
+MAX_TOPIC_BYTES = 256
 MAX_TYPE_CHARS = 512
 
 _ROOT = "covey"

@@ -69,7 +69,7 @@ def test_a_killed_node_fails_its_pending_asks_and_its_agents_answer_on_a_survivo
         pids = {near.agent("far", key).ask(Where(), timeout=5).get().pid for key in keys}
         assert pids == {victim.process.pid}
         holding = [near.agent("far", key).ask(Hold(seconds=60.0), timeout=60) for key in keys]
-        near.agent("far", witness).ask(Where(), timeout=5).get()  # so they are there: else they are asked again
+        near.agent("far", witness).ask(Where(), timeout=5).get()  # so they are there, or would be asked again
         victim.process.send_signal(signal.SIGKILL)
         killed_at = time.monotonic()
         for reply in holding:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.framework.reply import Reply
 
-if TYPE_CHECKING:
-    from covey.framework.cluster.outside_port import OutsidePort
+__all__ = ["ForwardedReply", "PassingPort"]
 
-__all__ = ["ForwardedReply"]
+
+class PassingPort(Protocol):
+    """Takes an answer as another node has packed it, once."""
+
+    deadline: float | None
+    """On the node's clock."""
+    timeout_s: float
+    """What the client gave for an answer."""
+
+    def fail(self, error: BaseException) -> bool: ...
+
+    def fail_with(self, failure: bytes) -> bool: ...
+
+    def resolve_with(self, type_name: str, payload: bytes) -> bool: ...
 
 
 class ForwardedReply(Reply[WireEnvelope]):
@@ -18,7 +30,7 @@ class ForwardedReply(Reply[WireEnvelope]):
 
     __slots__ = ()
 
-    def pass_to(self, port: OutsidePort) -> None:
+    def pass_to(self, port: PassingPort) -> None:
         """Answer the client once there is an answer."""
 
         def passed() -> None:

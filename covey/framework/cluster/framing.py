@@ -18,7 +18,7 @@ from covey.framework.cluster.outbox import RUN_BYTES, Item, Outbox
 from covey.framework.cluster.packing import Urgent
 from covey.framework.cluster.sent_frames import Content, SentFrame, SentFrames
 from covey.framework.errors import CoveyError
-from covey.framework.proto.envelope_pb2 import Frame
+from covey.framework.proto.envelope_pb2 import Frame, Schema
 
 if TYPE_CHECKING:
     from covey.framework.cluster.peer_owner import PeerOwner
@@ -32,11 +32,10 @@ FLUSH_FRAMES = 32
 FRAME_OVERHEAD_BYTES = 2048
 """Room in a frame for its counters, and for as many lost frames as it may tell of."""
 ENVELOPE_OVERHEAD_BYTES = 6
-"""Of each envelope in a frame."""
-SCHEMA_OVERHEAD_BYTES = 16
+"""Of each envelope in a frame, and of each type that is told."""
 
 _numbers = itertools.count(1)
-"""Of all frames of this process: one that comes back must not be taken for one of a later link to its node."""
+"""Of all frames of this process: one that comes back must not be taken for one of a later link."""
 
 Packed = tuple[bytes, int]
 """A frame in bytes, and its number for the transport."""
@@ -106,7 +105,6 @@ class Framing(Outbox):
         batch: list[bytes] = []
         urgent: list[Urgent] = []
         items: list[Item] = []
-        limit = min(largest_bytes, FRAME_BYTES)
         waiting = self._urgent
         while waiting and len(batch) < FRAME_ENVELOPES:
             data, type_name = waiting[0]
@@ -116,17 +114,17 @@ class Framing(Outbox):
                 large = waiting.popleft()
                 self._chunked = ChunkedEnvelope(large, large.data)
                 continue
-            size += self._tell_type(frame, type_name, largest_bytes // 4)
-            if size and size + len(data) > limit:
+            told_bytes = self._make_way(frame, type_name, size, len(data), largest_bytes)
+            if told_bytes is None:
                 break
             urgent.append(waiting.popleft())
-            size += len(data) + ENVELOPE_OVERHEAD_BYTES
+            size += told_bytes + len(data) + ENVELOPE_OVERHEAD_BYTES
             batch.append(data)
         if self._chunked is not None:
             if not batch and self.in_flight_bytes < window:
                 return self._next_chunk(frame, self._chunked, largest_bytes - size, largest_bytes, news)
         elif not waiting:
-            self._take_items(frame, items, batch, size, limit, largest_bytes, window)
+            self._take_items(frame, items, batch, size, largest_bytes, window)
         frame.envelopes.extend(batch)
         self._sent_bytes += sum(map(len, batch))
         self._sent_messages += len(urgent) + sum(item.count for item in items)
@@ -138,7 +136,6 @@ class Framing(Outbox):
         items: list[Item],
         batch: list[bytes],
         size: int,
-        limit: int,
         largest_bytes: int,
         window: int,
     ) -> None:
@@ -154,12 +151,12 @@ class Framing(Outbox):
                     item = self.take()
                     self._chunked = ChunkedEnvelope(item, item.pack())
                 break
-            size += self._tell_type(frame, item.header.type_name, largest_bytes // 4)
-            if size and size + most_bytes > limit:
+            told_bytes = self._make_way(frame, item.header.type_name, size, most_bytes, largest_bytes)
+            if told_bytes is None:
                 break
             item = self.take()
             data = item.pack()
-            size += len(data) + ENVELOPE_OVERHEAD_BYTES
+            size += told_bytes + len(data) + ENVELOPE_OVERHEAD_BYTES
             items.append(item)
             batch.append(data)
 
@@ -171,26 +168,42 @@ class Framing(Outbox):
         largest_bytes: int,
         news: tuple[tuple[str, bool], ...],
     ) -> Packed:
-        told_bytes = self._tell_type(frame, chunked.type_name, largest_bytes // 4)
-        self._sent_bytes += chunked.fill(frame, max(1, room_bytes - told_bytes))
+        schema = self._untold(chunked.type_name, min(room_bytes, largest_bytes) // 4)
+        if schema is not None:
+            frame.schemas.append(schema)
+            room_bytes -= schema.ByteSize() + ENVELOPE_OVERHEAD_BYTES
+        self._sent_bytes += chunked.fill(frame, max(1, room_bytes))
         if chunked.is_done:
             self._chunked = None
             self._sent_messages += chunked.count
         return self._sealed(frame, Content(news=news, chunked=chunked))
 
-    def _tell_type(self, frame: Frame, type_name: str, limit_bytes: int) -> int:
-        """Describe a type to the other end, the first time; returns how much room it takes."""
-        if not type_name or type_name in self._told_types:
+    def _make_way(
+        self, frame: Frame, type_name: str, size: int, envelope_bytes: int, largest_bytes: int
+    ) -> int | None:
+        """Tell the type of an envelope ahead of it; returns what that takes, None if it does not fit here."""
+        schema = None if type_name in self._told_types else self._untold(type_name, largest_bytes // 4)
+        schema_bytes = 0 if schema is None else schema.ByteSize() + ENVELOPE_OVERHEAD_BYTES
+        if size and size + schema_bytes + envelope_bytes > min(largest_bytes, FRAME_BYTES):
+            if schema is not None:
+                self._told_types.discard(type_name)
+            return None
+        if schema is None:
             return 0
+        frame.schemas.append(schema)
+        # An envelope that fills a frame follows in the next one.
+        return schema_bytes if schema_bytes + envelope_bytes <= largest_bytes else None
+
+    def _untold(self, type_name: str, limit_bytes: int) -> Schema | None:
+        """The description of a type that the other end was not told yet: it is told now."""
+        if not type_name or type_name in self._told_types:
+            return None
         descriptor = self._owner.schema_of(type_name)
         if descriptor is None:
-            return 0  # and nothing to remember: clients make up as many types as they like
+            return None  # and nothing to remember: clients make up as many types as they like
         self._told_types.add(type_name)
-        size = len(descriptor) + len(type_name) + SCHEMA_OVERHEAD_BYTES
-        if size > limit_bytes:
-            return 0  # it is not worth frames of its own: the other end reads what it can
-        frame.schemas.add(type=type_name, descriptor=descriptor)
-        return size
+        # A larger one is not worth frames of its own: the other end reads what it can.
+        return Schema(type=type_name, descriptor=descriptor) if len(descriptor) <= limit_bytes else None
 
     def _tell_news(self, frame: Frame, limit_bytes: int) -> tuple[tuple[tuple[str, bool], ...], int]:
         """Which addresses are paused or resumed, and how much room that takes."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from covey.framework.cluster.failures import unpack_failure
 from covey.framework.errors import UndecodableError
 from covey.framework.messages import codec
 from covey.framework.messages.message import message
 
 if TYPE_CHECKING:
     from covey.framework.cell import Cell
+    from covey.framework.cluster.outside_port import OutsidePort
 
-__all__ = ["JsonAnswer", "JsonRequest", "message_type_of"]
+__all__ = ["JsonAnswer", "JsonPort", "JsonRequest", "message_type_of"]
 
 
 @message(name="covey.v1.JsonRequest")
@@ -25,6 +27,34 @@ class JsonRequest:
 class JsonAnswer:
     type: str
     json: bytes
+
+
+class JsonPort:
+    """Answers a client in JSON once the agent's node has; nobody, where the client waits for nothing."""
+
+    __slots__ = ("_port", "deadline", "timeout_s")
+
+    def __init__(self, port: OutsidePort | None, deadline: float, timeout_s: float) -> None:
+        self._port = port
+        self.deadline: float | None = deadline
+        self.timeout_s = timeout_s
+
+    def fail(self, error: BaseException) -> bool:
+        return self._port is not None and self._port.fail(error)
+
+    def fail_with(self, failure: bytes) -> bool:
+        return self.fail(unpack_failure(failure))
+
+    def resolve_with(self, type_name: str, payload: bytes) -> bool:
+        if self._port is None:
+            return False
+        try:
+            answer = codec.decode(type_name, payload)
+        except UndecodableError as error:
+            return self._port.fail(error)
+        if not isinstance(answer, JsonAnswer):
+            return self._port.fail(UndecodableError(f"{type_name} came instead of an answer in JSON"))
+        return self._port.resolve_with(answer.type, answer.json)
 
 
 def message_type_of(cell: Cell, name: str) -> type:

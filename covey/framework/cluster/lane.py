@@ -92,7 +92,7 @@ class Queue:
 class Lane(Queue):
     """The way to one address: what waits for it alone."""
 
-    __slots__ = ("__weakref__", "_outbox", "address", "paused", "waiters")
+    __slots__ = ("__weakref__", "_behind", "_outbox", "address", "paused", "waiters")
 
     def __init__(self, address: Address, outbox: Outbox) -> None:
         super().__init__()
@@ -100,17 +100,32 @@ class Lane(Queue):
         self.address = address
         self.paused = True
         self.waiters: deque[Callable[[], None]] = deque()
+        self._behind = 0
+        """How often it has to be called before it is its senders' turn."""
         self._outbox = outbox
+
+    def line_up(self) -> Callable[[], None]:
+        """Begin behind those who wait for the node already, for this address perhaps.
+
+        Returns what to call when it is its turn.
+        """
+        self._behind += 1
+        return self._next
+
+    def _next(self) -> None:
+        self._behind -= 1
 
     @property
     def is_waited_for(self) -> bool:
         """Whether senders wait for room: who comes now has to wait behind them."""
-        return bool(self.waiters)
+        return bool(self.waiters or self._behind)
 
     @property
     def has_room(self) -> bool:
         """Whether an envelope would be taken from one who waits here."""
         outbox = self._outbox
+        if self._behind and not outbox.closed:
+            return False
         if not self.paused or outbox.closed:
             return outbox.has_room
         return self.size_bytes < LANE_BYTES and outbox.lanes_bytes < LANES_BYTES

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from covey.framework.address import Address
-from covey.framework.cluster.json_request import JsonAnswer, JsonRequest, message_type_of
+from covey.framework.cluster.json_request import JsonAnswer, JsonPort, JsonRequest, message_type_of
 from covey.framework.cluster.outside_port import OutsidePort
 from covey.framework.cluster.refusals import CrowdedError, dead_letter_reason
 from covey.framework.envelope import Envelope
@@ -159,18 +159,20 @@ class OpenWire:
         node = self._node
         cell = node.directory.find(address)
         if cell is not None:
-            self._put(cell, from_json(message_type_of(cell, type_name), data), port)
+            self._put(cell, self._read(cell, type_name, data), port)
             return
+        name, payload = node.outbound.encode(
+            JsonRequest(type=type_name, json=data, wants_answer=port is not None)
+        )
         timeout_s = node.ask_timeout_s if port is None else port.timeout_s
-        deadline = node.now() + timeout_s
-        reply: Reply[JsonAnswer] = Reply(str(address), deadline, timeout_s, (), type_name, node.now)
-        request = JsonRequest(type=type_name, json=data, wants_answer=port is not None)
-        remaining_ms = max(1, round(timeout_s * 1e3))
-        if not node.outbound.request_of(address, "", request, reply, remaining_ms=remaining_ms):
-            raise node.outbound.nowhere(address, "")
-        node.expect(reply, deadline)
-        if port is not None:
-            reply.add_done_callback(lambda: _pass_json(reply, port))
+        passing = JsonPort(port, node.now() + timeout_s, timeout_s)
+        # As an envelope of a client, which has to find room on its way: only orders of nodes are urgent.
+        node.outbound.pass_on(address, WireEnvelope(type=name, payload=payload), passing)
+
+    def _read(self, cell: Cell, type_name: str, data: bytes) -> Any:
+        cls = message_type_of(cell, type_name)
+        self._check_type(codec.type_name(cls))  # what the client wrote may be the last part of the name
+        return from_json(cls, data)
 
     def _take_from_node(
         self, request: JsonRequest, address: Address, _sender: Address, port: InboundAsk
@@ -180,7 +182,7 @@ class OpenWire:
             cell = self._node.directory.find(address)
             if cell is None:
                 raise self._node.outbound.nowhere(address, "")
-            received = from_json(message_type_of(cell, request.type), request.json)
+            received = self._read(cell, request.type, request.json)
         except CoveyError as error:
             port.fail(error)
             reason = dead_letter_reason(error)
@@ -210,15 +212,6 @@ def _address(request: OutsideRequest, target: str = "") -> Address:
     if target not in ("", request.address):
         raise UndecodableError(f"an envelope for {target[:80]!r} on the subject of {request.address}")
     return Address.parse(request.address)
-
-
-def _pass_json(reply: Reply[JsonAnswer], port: OutsidePort) -> None:
-    error = reply.error()
-    if error is not None:
-        port.fail(error)
-    else:
-        answer = reply.get()
-        port.resolve_with(answer.type, answer.json)
 
 
 def _answer_in_json(asked: Reply[Any], port: InboundAsk) -> None:

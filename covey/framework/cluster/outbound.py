@@ -19,7 +19,7 @@ from covey.framework.reply import Reply
 from covey.framework.watching import relay
 
 if TYPE_CHECKING:
-    from covey.framework.cluster.outside_port import OutsidePort
+    from covey.framework.cluster.forwarded_reply import PassingPort
     from covey.framework.envelope import ReplyPort
 
 __all__ = ["ENVELOPE_OVERHEAD_BYTES", "STOP_TYPE", "WATCH_TYPE", "Outbound"]
@@ -117,8 +117,10 @@ class Outbound(Sending):
             remaining_ms=remaining_ms,
         )
         peer.send_urgent(data, type_name)
+        if peer.closed:  # its node left just now, before this was pending
+            reply.fail(gone(target, peer.name, "it left just now"))
 
-    def pass_on(self, address: Address, wire: WireEnvelope, port: OutsidePort | None) -> None:
+    def pass_on(self, address: Address, wire: WireEnvelope, port: PassingPort | None) -> None:
         """Send a client's envelope to the node of the agent; with a port, it answers.
 
         Raises:
@@ -144,7 +146,7 @@ class Outbound(Sending):
         item = PassedOn(passed.SerializeToString(), Header(address, "", wire.type), Envelope(None, reply))
         item.count = 1
         gate = route.peer.gate(address)
-        if not gate.offer(item):
+        if gate.is_waited_for or not gate.offer(item):
             gate.refuse(item, gate.full_error())
 
     def watch(self, address: Address, node_name: str, reply: ReplyPort) -> bool:
@@ -159,6 +161,8 @@ class Outbound(Sending):
         relay(asked, address, reply)
         self._await_answer(asked, message_id, peer.name)
         peer.send_urgent(data, WATCH_TYPE)
+        if peer.closed:  # its node left just now, before this was pending
+            asked.fail(gone(str(address), peer.name, "it left just now"))
         return True
 
     # -- losses, on the loop thread ----------------------------------------------------------------

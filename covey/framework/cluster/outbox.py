@@ -163,21 +163,27 @@ class Outbox(Queue):
                 queue.add_first(item)
                 self.lanes_bytes += 0 if queue is self else item.size_bytes
 
-    def pause(self, address: Address) -> None:
-        """Send nothing more to an address; what waits for it waits apart now."""
+    def pause(self, *addresses: Address) -> None:
+        """Send nothing more to these; what waits for them waits apart now. It looks at all that waits, once."""
         with self._lock:
-            lane = self.lanes.get(address)
-            if lane is not None and lane.paused:
-                return
-            if lane is None and len(self.lanes) >= LANES_KEPT:
-                return  # what is sent to it is parked over there, and in the end costs credits
-            if lane is None:
-                lane = self._known.get(address) or Lane(address, self)
-                self.lanes[address] = self._known[address] = lane
-            lane.paused = True
-            for item in self.take_all():
-                (lane if item.header.address == address else self).add(item)
-            self.lanes_bytes += lane.size_bytes
+            paused = {lane.address: lane for lane in map(self._pause, addresses) if lane is not None}
+            for item in self.take_all() if paused else ():
+                paused.get(item.header.address, self).add(item)
+            self.lanes_bytes += sum(lane.size_bytes for lane in paused.values())
+
+    def _pause(self, address: Address) -> Lane | None:
+        lane = self.lanes.get(address)
+        if lane is None:
+            if len(self.lanes) >= LANES_KEPT:
+                return None  # what is sent to it is parked over there, and in the end costs credits
+            lane = self._known.get(address) or Lane(address, self)
+            self.lanes[address] = self._known[address] = lane
+        elif lane.paused:
+            return None
+        lane.paused = True
+        if self.is_waited_for:
+            self.waiters.append(lane.line_up())
+        return lane
 
     def resume(self, address: Address) -> bool:
         """Send to an address again; whether it was paused."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from covey.framework import errors
-from covey.framework.cluster.failures import pack_failure, without_traceback
+from covey.framework.cluster.failures import MESSAGE_CHARS, pack_failure, without_traceback
 from covey.framework.cluster.packing import pack_answer
 from covey.framework.errors import CoveyError, PayloadTooLargeError
 from covey.framework.messages import codec
@@ -98,9 +98,8 @@ class OutsidePort:
         try:
             type_name, payload = (to_json if self._is_json else codec.encode)(value)
         except CoveyError as error:
-            self._send_failure(
-                error
-            )  # the client learns why there is no answer; the handler has done its work
+            # The client learns why there is no answer; the handler has done its work.
+            self._send_failure(error)
         else:
             self._send(type_name, payload)
         return True
@@ -166,7 +165,8 @@ class OutsidePort:
             "Nats-Service-Error": " ".join(text.split()).encode("ascii", "replace").decode()[:HEADER_CHARS],
             "Nats-Service-Error-Code": str(code),
         }
-        self._respond_with(json.dumps({"error": name, "message": text}).encode(), headers)
+        body = {"error": name[:HEADER_CHARS], "message": text[:MESSAGE_CHARS]}
+        self._respond_with(json.dumps(body).encode(), headers)
 
     def _respond_with(self, data: bytes, headers: Mapping[str, str]) -> None:
         self._call(self._respond, data, headers)

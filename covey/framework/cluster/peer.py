@@ -216,10 +216,9 @@ class Peer(Framing):
             self.read_bytes = read_bytes
             self._owner.has_read(self)
         # A pause that comes late may be over; it is told again with the next message that is parked.
-        for text in () if self.incoming.is_late else frame.paused:
-            address = self._owner.parse_address(text)
-            if address is not None:
-                self.pause(address)
+        if frame.paused and not self.incoming.is_late:
+            addresses = map(self._owner.parse_address, frame.paused)
+            self.pause(*(address for address in addresses if address is not None))
         for text in frame.resumed:
             address = self._owner.parse_address(text)
             if address is not None and self.resume(address):

@@ -206,6 +206,8 @@ class Publishing:
                 raise changed
             if wire.kind not in (WireEnvelope.TELL, WireEnvelope.ASK) or wire.more:
                 raise UndecodableError("an envelope that is no tell of one payload")
+            if self._node.inbound.is_for_runtime(wire.type):
+                raise UndecodableError(f"{wire.type} is for nodes of the swarm alone")
             message = codec.decode(wire.type, wire.payload)
             sender = Address.parse(wire.sender) if wire.sender else None
         except CoveyError as error:
