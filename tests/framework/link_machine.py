@@ -30,6 +30,7 @@ BOUNDS: tuple[tuple[Any, str, int], ...] = (
     (outbox, "OUTBOUND_BYTES", OUTBOUND_BYTES),
     (lane, "LANE_BYTES", 500),
     (lane, "LANES_BYTES", LANES_BYTES),
+    (outbox, "LANES_BYTES", LANES_BYTES),
     (incoming, "REPORT_BYTES", 250),
     (incoming, "LOST_IN_FRAME", 2),
 )

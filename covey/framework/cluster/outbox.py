@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from covey.framework.cluster.lane import RUN_BYTES, Item, Lane, Queue
+from covey.framework.cluster.lane import LANES_BYTES, RUN_BYTES, Item, Lane, Queue
 from covey.framework.cluster.packing import ITEM_OVERHEAD_BYTES, Header, Run
 from covey.framework.errors import CoveyError
 
@@ -73,7 +73,9 @@ class Outbox(Queue):
     @property
     def has_room(self) -> bool:
         """Whether an envelope would be taken, or told that this is closed."""
-        return self.closed or self.size_bytes < OUTBOUND_BYTES
+        # What was paused after it had been taken counts for all, once that is too much.
+        excess_bytes = max(0, self.lanes_bytes - LANES_BYTES)
+        return self.closed or self.size_bytes + excess_bytes < OUTBOUND_BYTES
 
     @property
     def is_waited_for(self) -> bool:
@@ -132,7 +134,7 @@ class Outbox(Queue):
                 return False
             queue = paused
             self.lanes_bytes += item.size_bytes
-        elif not forced and self.size_bytes >= OUTBOUND_BYTES:
+        elif not forced and not self.has_room:
             return False
         if type(item) is Run and len(item.payloads) == 1:
             queue.add_tell(item.header, item.payloads[0])
@@ -164,7 +166,7 @@ class Outbox(Queue):
                 self.lanes_bytes += 0 if queue is self else item.size_bytes
 
     def pause(self, *addresses: Address) -> None:
-        """Send nothing more to these; what waits for them waits apart now. It looks at all that waits, once."""
+        """Send nothing more to these; what waits for them waits apart now. All that waits is looked at once."""
         with self._lock:
             paused = {lane.address: lane for lane in map(self._pause, addresses) if lane is not None}
             for item in self.take_all() if paused else ():
