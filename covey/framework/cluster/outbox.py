@@ -166,7 +166,7 @@ class Outbox(Queue):
                 self.lanes_bytes += 0 if queue is self else item.size_bytes
 
     def pause(self, *addresses: Address) -> None:
-        """Send nothing more to these; what waits for them waits apart now. All that waits is looked at once."""
+        """Send nothing more to these; what waits for them waits apart. All that waits is looked at once."""
         with self._lock:
             paused = {lane.address: lane for lane in map(self._pause, addresses) if lane is not None}
             for item in self.take_all() if paused else ():
