@@ -234,7 +234,7 @@ def test_topics_of_another_swarm_are_never_heard(bed: Bed) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("word", ["größe", "日本", "a b", "%41", "\n", "*a", ">>", "🦆", "$SYS", "x" * 200])
+@pytest.mark.parametrize("word", ["größe", "日本", "a b", "%41", "\n", "*a", ">>", "🦆", "$SYS", "x" * 100])
 def test_odd_words_in_topics_arrive_as_they_were_and_stay_apart(bed: Bed, word: str) -> None:
     async def main() -> None:
         async with node(bed, "a") as (a, at_a), node(bed, "b") as (b, _):

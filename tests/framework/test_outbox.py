@@ -169,7 +169,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 TestOutbox = OutboxMachine.TestCase
-TestOutbox.settings = settings(max_examples=1200, stateful_step_count=50, deadline=None)
+TestOutbox.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 
 
 def test_nothing_leaves_for_a_paused_agent_and_the_others_are_not_held_up() -> None:

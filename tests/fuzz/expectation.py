@@ -270,7 +270,8 @@ class Expectation:
             return
         if wire.reply_to == "a":
             return  # its own: delivered before it was sent
-        if wire.kind not in (Envelope.TELL, Envelope.ASK) or wire.more or not _is_address(wire.sender):
+        is_one_tell = wire.kind in (Envelope.TELL, Envelope.ASK) and not wire.more
+        if not is_one_tell or is_order(wire.type) or not _is_address(wire.sender):
             self._letter("undecodable")
         else:
             self._put("listener", wire.type, wire.payload)
@@ -303,7 +304,7 @@ class Expectation:
             return
         handled = {"Count": Count, "Tree": Tree}
         cls = handled.get(name) or codec.resolve(name)
-        if cls is None:
+        if cls is None or is_order(codec.type_name(cls)):
             self._letter("undecodable")
             return
         try:
