@@ -15,7 +15,7 @@ from hypothesis.stateful import precondition, rule
 from tests.framework.link_machine import FRAME_LIMIT_BYTES, WAY, WINDOW_BYTES, LinkMachine
 from tests.framework.peer_ends import End, numbers_of
 
-QUICK = settings(max_examples=1200, stateful_step_count=50, deadline=None)
+QUICK = settings(max_examples=100, stateful_step_count=50, deadline=None)
 
 
 class RestartingMachine(LinkMachine):
