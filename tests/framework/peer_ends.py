@@ -145,9 +145,9 @@ class End:
         self.broken: list[int] = []
         """Large envelopes of which a part did not come in its place."""
 
-    def begin_anew(self) -> None:
+    def begin_anew(self, former: Peer | None = None) -> None:
         """A new link to the other end: what is still in mailboxes stays there."""
-        self.peer = EndingPeer("the other", self.owner)
+        self.peer = EndingPeer("the other", self.owner, former and former.incoming)
         self.peer.run_bytes = 350
         self.untaken.clear()
 

@@ -161,6 +161,22 @@ def test_a_new_epoch_of_the_other_end_starts_its_counters_anew() -> None:
     assert receiver.gaps == 0
 
 
+def test_what_came_before_a_link_was_given_up_is_not_taken_again_and_what_was_missing_is_told_of() -> None:
+    sender, receiver = Peer("b", Owner()), Peer("a", Owner())
+    first, missing, third = [], [], []
+    for number, frames in enumerate((first, missing, third), 1):
+        sender.offer_tell(HEADER, payload_of(number))
+        frames += parsed(sender.frames(LIMIT_BYTES))
+    assert [receiver.received(frame) for frame in (*first, *third)] == [True, True]
+    receiver.abandon("no beacon for 2 s")
+    anew = Peer("a", Owner(), receiver.incoming)
+    assert not any(anew.received(frame) for frame in (*first, *third))
+    tick(anew, anew)
+    deliver(anew, sender)
+    owner: Owner = sender._owner  # type: ignore[assignment]
+    assert (owner.refused, sender.in_doubt) == ([(2, "lost")], 0)
+
+
 def test_what_an_end_that_began_anew_had_not_confirmed_is_in_doubt() -> None:
     sender, _ = peers()
     sender.offer_tell(HEADER, payload_of(1))

@@ -21,10 +21,8 @@ QUICK = settings(max_examples=100, stateful_step_count=50, deadline=None)
 class RestartingMachine(LinkMachine):
     """A process may begin anew; its peer goes on, until it notices that the earlier one is gone.
 
-    Nothing comes twice here: who has forgotten a link does not know what it brought.
+    It does so before the new process has looked for missing frames twice: it has heard its hello by then.
     """
-
-    arrive_and_come_again = None  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,8 +63,13 @@ class RestartingMachine(LinkMachine):
         unsettled = {number for number in self.unsettled(way) if self.accepted[way][number]}
         assert len(unsettled) <= end.peer.in_doubt + end.owner.in_doubt_messages
         self.excused[way].update(self.unsettled(way))
-        end.begin_anew()
+        end.begin_anew(end.peer)
         self.unnoticed[way] = False
+
+    @rule(way=WAY)
+    def tick(self, way: int) -> None:
+        self.notice(1 - way)
+        super().tick(way)
 
     def unsettled(self, way: int) -> set[int]:
         return set(self.accepted[way]) - set(self.fates(way)) - self.excused[way]

@@ -44,14 +44,14 @@ Packed = tuple[bytes, int]
 class Framing(Outbox):
     """An outbox that makes frames of what waits in it, and of what the other end is to be told."""
 
-    def __init__(self, owner: PeerOwner) -> None:
+    def __init__(self, owner: PeerOwner, incoming: Incoming | None = None) -> None:
         super().__init__()
         self.run_bytes = min(RUN_BYTES, owner.max_frame_bytes // 2)
         self.silent = False
         """Whether nobody listens over there: nothing is sent until somebody does."""
         self.epoch = secrets.randbits(63) | 1
         """Names this end of the link: counters are only compared within an epoch."""
-        self.incoming = Incoming()
+        self.incoming = incoming or Incoming()
         self._owner = owner
         self._urgent: deque[Urgent] = deque()
         self._told_types: set[str] = set()

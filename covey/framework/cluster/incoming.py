@@ -47,6 +47,12 @@ class Incoming:
         self._published_bytes = 0
         self._is_first = False
 
+    def go_on(self) -> Incoming:
+        """For a new link to the node: if it is the same process still, its frames go on where they were."""
+        self._lost = dict.fromkeys(self._lost, 0)  # what was told in the other link may not have come
+        self.answer_due = False
+        return self
+
     @property
     def is_due(self) -> bool:
         """Whether the peer should be told even if there is nothing else to send."""

@@ -170,7 +170,7 @@ class Outbound(Sending):
     def node_left(self, name: str, why: str) -> None:
         """Fail what waits for a node that is gone; send on what it cannot have got."""
         self.placement_changed()
-        peer = self._peers.pop(name, None)
+        peer = self.give_up(name)
         if peer is not None:
             left = peer.abandon(why)
             if peer.in_doubt:

@@ -20,20 +20,27 @@ from covey.framework.proto.envelope_pb2 import Frame
 
 if TYPE_CHECKING:
     from covey.framework.address import Address
+    from covey.framework.cluster.incoming import Incoming
     from covey.framework.cluster.peer_owner import PeerOwner
 
 __all__ = ["OUTBOUND_BYTES", "WINDOW_BYTES", "Gate", "Packed", "Peer"]
 
 
 class Peer(Framing):
-    """Queues and counters towards one node: offers from any thread, the rest on the loop's."""
+    """Queues and counters towards one node: offers from any thread, the rest on the loop's.
 
-    def __init__(self, name: str, owner: PeerOwner) -> None:
-        super().__init__(owner)
+    Args:
+        incoming: what came from the node in an earlier link, which was given up.
+    """
+
+    def __init__(self, name: str, owner: PeerOwner, incoming: Incoming | None = None) -> None:
+        super().__init__(owner, incoming and incoming.go_on())
         self.name = name
         self.read_bytes = owner.published_bytes
         """Of what this node has published, what had reached the peer."""
         self._why_closed = ""
+        self._has_heard = False
+        """Whether anything has come in this link."""
         self._stalled_at = (-1, -1)
 
     # -- from any thread ---------------------------------------------------------------------------
@@ -174,11 +181,12 @@ class Peer(Framing):
 
     def received(self, frame: Frame) -> bool:
         """Account for a frame that came in; False for one that came before, or is of an earlier life."""
-        is_met, was_known = self.incoming.is_new_epoch(frame), bool(self.incoming.epoch)
+        is_met = self.incoming.is_new_epoch(frame)
         if not self.incoming.take(frame, self.epoch):
             return False
-        if is_met and was_known:
+        if is_met and self._has_heard:
             self._forgotten()
+        self._has_heard = True
         if is_met:
             self._told_types.clear()  # it may be a new process, which was never told
             self.resume_all()

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from covey.framework.address import MAX_KEY_BYTES, Address
+from covey.framework.cluster.incoming import Incoming
 from covey.framework.cluster.outbox import Item
 from covey.framework.cluster.peer import WINDOW_BYTES, Peer
 from covey.framework.cluster.schemas import schema_differences, schema_of
@@ -21,6 +22,8 @@ logger = logging.getLogger("covey.node")
 
 STRANGERS_KEPT = 64
 """Nodes that send frames and are not seen in the swarm, or not yet: each may cost some megabytes."""
+FORMER_KEPT = 256
+"""Nodes that were taken for gone."""
 SERVER_BYTES = 48 * 1024 * 1024
 """What a NATS server keeps for one slow client is 64 MiB; all senders together stay below it."""
 LEAST_WINDOW_BYTES = 256 * 1024
@@ -34,12 +37,14 @@ class Peers:
         self._closed = ""
         """Why nothing is sent any more, once this node leaves."""
         self._peers: dict[str, Peer] = {}
+        self._former: dict[str, Incoming] = {}
+        """What came from nodes that were taken for gone: one that is not must not repeat itself."""
 
     def peer(self, name: str) -> Peer:
         """The queue towards a node."""
         peer = self._peers.get(name)
         if peer is None:
-            peer = self._peers.setdefault(name, Peer(name, self))
+            peer = self._peers.setdefault(name, Peer(name, self, self._former.get(name)))
             if self._closed:
                 peer.abandon(self._closed)
         return peer
@@ -65,6 +70,16 @@ class Peers:
     def met(self, name: str) -> Peer | None:
         """The queue towards a node, if there is one."""
         return self._peers.get(name)
+
+    def give_up(self, name: str) -> Peer | None:
+        """A node is taken for gone: nothing goes to it by this queue any more, if there is one."""
+        peer = self._peers.pop(name, None)
+        if peer is not None:
+            self._former.pop(name, None)
+            while len(self._former) >= FORMER_KEPT:
+                self._former.pop(next(iter(self._former)))
+            self._former[name] = peer.incoming
+        return peer
 
     def reached(self, name: str) -> None:
         """A node is heard of: what reached nobody is sent again."""
