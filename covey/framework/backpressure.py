@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -12,7 +13,9 @@ from covey.framework.current import CURRENT
 from covey.framework.errors import CoveyError
 from covey.framework.reply import LOOP_THREADS
 
-__all__ = ["DONE", "Bounded", "Done", "PendingTell", "Waiter", "send_or_wait"]
+__all__ = ["DONE", "Bounded", "Done", "PendingTell", "Waiter", "call_waiters", "send_or_wait"]
+
+logger = logging.getLogger("covey.node")
 
 Waiter = Callable[[], None]
 
@@ -52,6 +55,24 @@ class Done:
 
 
 DONE = Done()
+
+
+def call_waiters(waiters: deque[Waiter], has_room: Callable[[], bool]) -> None:
+    """Call those who wait, in order and each at most once, while there is room; on the loop thread.
+
+    One that finds no room puts itself back in its place.
+    """
+    for _ in range(len(waiters)):
+        if not has_room():
+            return
+        try:
+            waiter = waiters.popleft()
+        except IndexError:
+            return  # its time was up just now
+        try:
+            waiter()
+        except Exception:  # one sender's trouble is not that of the next
+            logger.exception("a sender that waited for room could not go on")
 
 
 _WAITING, _OFFERING, _TAKEN, _LEFT = range(4)

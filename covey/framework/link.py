@@ -27,6 +27,7 @@ __all__ = ["Link"]
 logger = logging.getLogger("covey.node")
 
 TICK_AFTER_LINK_S = 0.03
+SEND_AGAIN_S = 0.1
 
 DENIALS_KEPT = 1000
 
@@ -52,6 +53,10 @@ class Link:
 
     def dead_letter_wire(self, target: str, type_name: str, reason: str, detail: str) -> None:
         """Keep an envelope of another node that was never decoded."""
+        raise NotImplementedError
+
+    def learn_limits(self) -> None:
+        """The transport is connected: what it carries may be less, or more, than before."""
         raise NotImplementedError
 
     # -- the transport's receiver, on the loop thread ----------------------------------------------
@@ -112,6 +117,8 @@ class Link:
         )
         self._link_is_up = up
         self._denials.clear()  # a server that is back may have other permissions
+        if up:
+            self.learn_limits()
         self.presence.link(up)
         if up:
             for peer in self.outbound.peers:
@@ -180,12 +187,16 @@ class Link:
     def _send_frames(self, peer: Peer, frames: list[Packed]) -> None:
         if self._transport is None or not self._link_is_up:
             return  # they are kept, and told of as lost
+        waiting = deque(frames)
         try:
-            for frame, number in frames:
-                self._transport.send(peer.name, frame, number)
+            while waiting:
+                self._transport.send(peer.name, *waiting[0])
+                waiting.popleft()
         except CoveyError as error:
-            # The frames before were sent; the receiver tells of this one, and of those after it, as lost.
-            logger.error("frames to node %s are lost: %s", peer.name, error)
+            logger.warning("frames to node %s have to wait: %s", peer.name, error)
+            for _frame, number in waiting:  # they did not leave: they are as those that reached nobody
+                peer.returned(number)
+            self.dispatcher.loop.call_later(SEND_AGAIN_S, peer.reachable)
 
     def broadcast(self, beacon: Beacon) -> None:
         """Send a beacon to all nodes of the swarm."""

@@ -147,17 +147,21 @@ class Node(Reports):
         if self._transport is None:
             return
         await self._transport.start(self.swarm, self.name, self)
-        limit = self._transport.max_frame_bytes
-        overhead = min(ENVELOPE_OVERHEAD_BYTES, limit // 4)
-        self.max_frame_bytes = limit - overhead
-        self.max_payload_bytes = max(self.max_frame_bytes, self._max_message_bytes)
-        self.max_envelope_bytes = self.max_payload_bytes + overhead
+        self.learn_limits()
         self._connected = True
         self.publishing.connected()
         await self.presence.join()
         if self.directory.hosts or len(self.directory):
             self.open_wire.serve()
             await self._transport.flush(SERVING_S)  # who is told that this node runs may send to it
+
+    def learn_limits(self) -> None:
+        assert self._transport is not None
+        limit = self._transport.max_frame_bytes
+        overhead = min(ENVELOPE_OVERHEAD_BYTES, limit // 4)
+        self.max_frame_bytes = limit - overhead
+        self.max_payload_bytes = max(self.max_frame_bytes, self._max_message_bytes)
+        self.max_envelope_bytes = self.max_payload_bytes + overhead
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Leave the swarm: agents finish what they have, up to the time, then stop; idempotent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -14,12 +15,24 @@ from pathlib import Path
 
 import pytest
 
-from covey import Agent, AgentDeadError, MessagesLost, Reply, Swarm, TransportError, handles
+from covey import (
+    Agent,
+    AgentDeadError,
+    AgentRef,
+    CoveyError,
+    MessagesLost,
+    PayloadTooLargeError,
+    Reply,
+    Swarm,
+    TransportError,
+    handles,
+)
 from covey.transports import EmbeddedServer
 from tests.conformance.far_agents import Far
 from tests.conformance.shared_messages import Add, Bulk, Hold, ListNumbers, Noted, Numbers, Where
 from tests.conformance.swarms import node_process, until
 from tests.conformance.transports import free_port
+from tests.transports.configured_server import configured_server
 
 FAR = "tests.conformance.far_agents:Far,Listener,Slow"
 ASKS_PER_S = 1_000
@@ -117,10 +130,10 @@ def test_a_node_that_is_back_under_its_name_is_reached_again(tmp_path: Path) -> 
             until(lambda: _pid(far) == again.process.pid, what="the new process answering")
 
 
-def _pid(far: object) -> int:
+def _pid(far: AgentRef) -> int:
     try:
-        return int(far.ask(Where(), timeout=2).get().pid)  # type: ignore[attr-defined]
-    except Exception:
+        return int(far.ask(Where(), timeout=2).get().pid)
+    except CoveyError:  # not yet
         return 0
 
 
@@ -166,6 +179,51 @@ def test_a_node_whose_loop_is_held_is_neither_flooded_nor_cut_off(
         assert far._running.outbound.peer("near").incoming.gaps == 0
         assert refused == near.dead_letters().counts.get("mailbox full", 0)
     assert not [record for record in caplog.records if "link down" in record.getMessage()]
+
+
+def test_however_many_flood_a_held_node_the_server_counts_no_slow_consumer(tmp_path: Path) -> None:
+    options = {"name": "crowd", "trace_ratio": 0.0, "watchdog_s": 0, "ask_timeout_s": 0.2}
+    with configured_server(tmp_path, "http_port: -1\n") as server, contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(Swarm.connect(server.url(), node=f"n{n}", **options)) for n in range(8)]
+        held = stack.enter_context(Swarm.connect(server.url(), node="held", hosts=[Blockable], **options))
+        assert held.wait_for_nodes(9)
+        blocked = nodes[0].agent(Blockable, "x")
+        assert nodes[0].wait_for_nodes(9)
+        blocked.ask(ListNumbers(), timeout=5).get()
+        blocked.tell(Hold(seconds=1.5))
+        senders = [threading.Thread(target=_flood, args=(node, f"k{n}")) for n, node in enumerate(nodes)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join(60)
+        assert blocked.ask(ListNumbers(), timeout=30).get().values == []
+        assert len(held.nodes()) == 9
+        assert server.monitored("varz")["slow_consumers"] == 0
+
+
+def _flood(node: Swarm, key: str) -> None:
+    """Twice what the server would keep for one slow client, if nobody held back: 16 MB of each of eight."""
+    with contextlib.suppress(CoveyError):  # no room within the deadline: told to the sender, a dead letter
+        for _ in range(160):
+            node.agent("blockable", key).tell(Bulk(data=bytes(100_000)))
+
+
+def test_a_server_that_comes_back_with_a_smaller_limit_is_believed(tmp_path: Path) -> None:
+    with (
+        configured_server(tmp_path, "max_payload: 1MB\n") as server,
+        Swarm.connect(server.url(), name="limits", node="near", trace_ratio=0.0) as near,
+    ):
+
+        def is_refused() -> bool:
+            try:
+                near.publish("news.big", Noted(topic="", text="x" * 200_000))
+            except PayloadTooLargeError:
+                return True
+            return False
+
+        assert not is_refused()
+        server.reload("max_payload: 100KB\n")  # it cuts off who goes on as before, once
+        until(is_refused, what="the smaller limit")
 
 
 def test_what_was_on_its_way_to_a_killed_node_is_told_as_in_doubt(tmp_path: Path) -> None:

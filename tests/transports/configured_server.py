@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from covey.transports import find_server_binary
 
@@ -23,6 +25,14 @@ class ConfiguredServer:
 
     def url(self, userinfo: str = "") -> str:
         return f"nats://{userinfo + '@' if userinfo else ''}127.0.0.1:{self.port}"
+
+    def monitored(self, page: str) -> dict[str, Any]:
+        """A page of the monitoring endpoint, of a server with `http_port: -1`."""
+        ports = self._config_path.parent / f"nats-server_{self.process.pid}.ports"
+        url = json.loads(ports.read_bytes())["monitoring"][0]
+        with urllib.request.urlopen(f"{url}/{page}", timeout=5) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
 
     def reload(self, config: str) -> None:
         """Replace the configuration, as an operator does."""

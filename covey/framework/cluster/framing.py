@@ -156,6 +156,12 @@ class Framing(Outbox):
                 break
             item = self.take()
             data = item.pack()
+            if size + told_bytes + len(data) > largest_bytes:  # tells have joined it since it was measured
+                if batch:
+                    self.put_back([item])
+                else:
+                    self._chunked = ChunkedEnvelope(item, data)
+                break
             size += told_bytes + len(data) + ENVELOPE_OVERHEAD_BYTES
             items.append(item)
             batch.append(data)

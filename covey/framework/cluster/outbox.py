@@ -6,13 +6,13 @@ up nobody but their own senders.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from covey.framework.backpressure import call_waiters
 from covey.framework.cluster.lane import LANES_BYTES, RUN_BYTES, Item, Lane, Queue
 from covey.framework.cluster.packing import ITEM_OVERHEAD_BYTES, Header, Run
 from covey.framework.errors import CoveyError
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from covey.framework.address import Address
 
 __all__ = ["OUTBOUND_BYTES", "RUN_BYTES", "Item", "Outbox"]
-
-logger = logging.getLogger("covey.node")
 
 OUTBOUND_BYTES = 8 * 1024 * 1024
 """With this much waiting nothing more is taken; the last envelope may stick out of it."""
@@ -45,6 +43,8 @@ class Outbox(Queue):
         """Those that are paused or waited for."""
         self._known: WeakValueDictionary[Address, Lane] = WeakValueDictionary()
         """One for each address as long as a sender holds it, which may be about to wait there."""
+        self._due: dict[Lane, None] = {}
+        """Those that are waited for, or were resumed: what `admit` has to look at."""
         self.lanes_bytes = 0
         self.closed = False
         self.armed = False
@@ -87,7 +87,11 @@ class Outbox(Queue):
         """As `offer`, of a tell with nothing attached: the fast path."""
         is_crowded = False
         with self._lock:
-            if self.lanes or self.closed or self._put_bytes - self._taken_bytes >= OUTBOUND_BYTES:
+            if (
+                self.closed
+                or self._put_bytes - self._taken_bytes >= OUTBOUND_BYTES
+                or (self.lanes and (header.address in self.lanes or not self.has_room))
+            ):
                 run = Run(header, payload)
             else:
                 run = None
@@ -146,6 +150,7 @@ class Outbox(Queue):
         """A sender waits there: it may have been resumed between the sender's look and now."""
         with self._lock:
             self.lanes[lane.address] = lane
+            self._due[lane] = None
         if not lane.paused or self.closed:
             self.wake()
 
@@ -194,6 +199,7 @@ class Outbox(Queue):
             if lane is None or not lane.paused:
                 return False
             lane.paused = False
+            self._due[lane] = None
             self.lanes_bytes -= lane.size_bytes
             for item in lane.take_all():
                 self.add(item)
@@ -217,14 +223,16 @@ class Outbox(Queue):
         if self.waiters:
             self.admitting = True
             try:
-                _call_all(self)
+                call_waiters(self.waiters, lambda: self.has_room)
             finally:
                 self.admitting = False
-        for lane in list(self.lanes.values()) if self.lanes else ():
-            _call_all(lane)
+        for lane in list(self._due) if self._due else ():
+            call_waiters(lane.waiters, lambda lane=lane: lane.has_room)  # type: ignore[misc]
             with self._lock:
-                if not lane.paused and not lane.waiters:
-                    del self.lanes[lane.address]
+                if not lane.waiters:
+                    del self._due[lane]
+                    if not lane.paused:
+                        del self.lanes[lane.address]
 
     def close(self) -> list[Item]:
         """Take nothing any more, and return what was not sent yet."""
@@ -232,18 +240,3 @@ class Outbox(Queue):
             self.closed = True
             self.resume_all()
             return self.take_all()
-
-
-def _call_all(gate: Outbox | Lane) -> None:
-    """Each at most once; one that finds no room puts itself back in its place."""
-    for _ in range(len(gate.waiters)):
-        if not gate.has_room:
-            return
-        try:
-            waiter = gate.waiters.popleft()
-        except IndexError:
-            return  # its time was up just now
-        try:
-            waiter()
-        except Exception:  # one sender's trouble is not that of the next
-            logger.exception("a sender that waited for room could not go on")

@@ -7,20 +7,18 @@ the others' publications had come before: what one node sends arrives in the ord
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from covey.framework.backpressure import call_waiters
 from covey.framework.errors import CoveyError, TransportError
 
 if TYPE_CHECKING:
     from covey.framework.node import Node
 
 __all__ = ["PUBLISHED_BYTES", "Publication", "PublicationGate"]
-
-logger = logging.getLogger("covey.node")
 
 PUBLISHED_BYTES = 8 * 1024 * 1024
 """With so much published and not read by every other node no more is taken."""
@@ -122,16 +120,6 @@ class PublicationGate:
     def _admit(self) -> None:
         self._admitting = True
         try:
-            for _ in range(len(self.waiters)):
-                if self._taken_bytes - self._read_bytes >= PUBLISHED_BYTES:
-                    return
-                try:
-                    waiter = self.waiters.popleft()
-                except IndexError:
-                    return  # its time was up just now
-                try:
-                    waiter()
-                except Exception:  # one publisher's trouble is not that of the next
-                    logger.exception("a publisher that waited for room could not go on")
+            call_waiters(self.waiters, lambda: self._taken_bytes - self._read_bytes < PUBLISHED_BYTES)
         finally:
             self._admitting = False

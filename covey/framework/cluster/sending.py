@@ -115,7 +115,8 @@ class Sending(Peers):
             if len(payload) > self._node.max_payload_bytes:
                 raise PayloadTooLargeError(header.type_name, len(payload), self._node.max_payload_bytes)
             # Who waits for room already is not overtaken: order is kept per sender.
-            if not (peer.lanes or peer.waiters or peer.admitting) and peer.offer_tell(header, payload):
+            is_behind = peer.waiters or peer.admitting or (peer.lanes and route.address in peer.lanes)
+            if not is_behind and peer.offer_tell(header, payload):
                 return DONE
         else:
             type_name, payload = self.encode(message)
