@@ -104,8 +104,8 @@ def test_what_was_not_sent_yet_goes_to_the_survivor_or_becomes_a_dead_letter(
             os.kill(victim.process.pid, signal.SIGKILL)
         assert peer.waiting > 20
         until(lambda: len(near.nodes()) == 1, NOTICED_WITHIN_S, "noticing the death")
-        # The survivor's own agent gets what was not sent and crashes at each, until its supervisor gives up on
-        # it. What was sent and not confirmed may have been handled: each of the others is told of, once.
+        # The survivor's own agent gets what was not sent and crashes at each, until its supervisor gives up
+        # on it. What was sent and not confirmed may have been handled: each of the others is told of, once.
         until(lambda: len(near.dead_letters()) + peer.in_doubt >= count, 5.0, "all being accounted for")
         assert len(near.dead_letters()) + peer.in_doubt == count
         assert peer.in_doubt < count - 20
