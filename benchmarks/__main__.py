@@ -10,7 +10,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import agents, ask, clients, environment, local, node_to_node, remote_ask, supervision
+from benchmarks import (
+    agents,
+    ask,
+    clients,
+    environment,
+    local,
+    node_to_node,
+    reconnect,
+    remote_ask,
+    supervision,
+)
 from benchmarks.harness import DEFAULT_PAIRS, BenchmarkError, Options, Row
 from benchmarks.peer import PEERS
 from benchmarks.table import print_rows
@@ -22,6 +32,7 @@ BENCHMARKS = {
     "node-to-node": node_to_node,
     "remote-ask": remote_ask,
     "clients": clients,
+    "reconnect": reconnect,
     "supervision": supervision,
 }
 PLOTS = {"agents": agents.plot}

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,10 @@ from covey.framework.address import Address
 from covey.framework.cluster.lane import LANE_BYTES
 from covey.framework.cluster.membership import GONE_AFTER_S
 from covey.framework.cluster.peer import OUTBOUND_BYTES, WINDOW_BYTES
+from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.transports import EmbeddedServer
 from tests.conformance.far_agents import Far
-from tests.conformance.shared_messages import Add, Crash, Hold, ListNumbers, Numbers, Refuse, Where
+from tests.conformance.shared_messages import Add, Crash, Hold, ListNumbers, Noted, Numbers, Refuse, Where
 from tests.conformance.swarms import node_process, until
 from tests.conformance.transports import free_port
 
@@ -111,6 +113,34 @@ def test_what_was_not_sent_yet_goes_to_the_survivor_or_becomes_a_dead_letter(
         assert peer.in_doubt < count - 20
         assert near.dead_letters().counts["failed"] > 0
         assert near.agent("far", "other").ask(Where(), timeout=5).get().pid == os.getpid()
+
+
+def test_what_a_client_told_an_agent_goes_on_to_where_the_agent_lives_after_its_node_has_died(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    with (
+        connect(server, "passed", "near", Far) as near,
+        node_process(tmp_path, FAR, "--nats", server.url, "--swarm", "passed", "--name", "victim") as victim,
+    ):
+        assert near.wait_for_nodes(2)
+        full, key = far_keys(near, "victim", 2)
+        near.agent("far", full).ask(Add(number=-1), timeout=5).get()
+        os.kill(victim.process.pid, signal.SIGSTOP)
+        outbound = near._running.outbound
+        peer = outbound.peer("victim")
+        try:
+            for _ in range(60):
+                near.agent("far", full).tell(Noted(topic="", text="x" * 100_000))
+            until(lambda: peer.in_flight_bytes >= WINDOW_BYTES and peer.waiting, what="credits running out")
+            for number in range(3):
+                type_name, payload = outbound.encode(Add(number=number))
+                told = WireEnvelope(type=type_name, payload=payload)
+                near._running.dispatcher.call(partial(outbound.pass_on, Address("far", key), told, None))
+        finally:
+            os.kill(victim.process.pid, signal.SIGKILL)
+        until(lambda: len(near.nodes()) == 1, NOTICED_WITHIN_S, "noticing the death")
+        far = near.agent("far", key)
+        until(lambda: far.ask(ListNumbers(), timeout=5).get().values == [0, 1, 2], 5.0, "what was passed on")
 
 
 def test_a_node_that_says_goodbye_is_gone_at_once(server: EmbeddedServer) -> None:

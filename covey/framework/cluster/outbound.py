@@ -13,12 +13,13 @@ from covey.framework.cluster.peer import Peer
 from covey.framework.cluster.pending import gone
 from covey.framework.cluster.sending import Sending
 from covey.framework.envelope import Envelope
-from covey.framework.errors import AgentDeadError, MailboxFullError, TransportError
+from covey.framework.errors import AgentDeadError, MailboxFullError, TransportError, UndecodableError
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.framework.reply import Reply
 from covey.framework.watching import relay
 
 if TYPE_CHECKING:
+    from covey.framework.cell import Cell
     from covey.framework.cluster.forwarded_reply import PassingPort
     from covey.framework.envelope import ReplyPort
 
@@ -196,16 +197,11 @@ class Outbound(Sending):
         """An envelope cannot reach the node that it was for: its agent may live elsewhere now."""
         header = item.header
         asked = _may_ask_again(item)
-        movable = asked or (not header.node_name and item.reply is None and type(item) in (Run, Outgoing))
+        movable = asked or (not header.node_name and _is_whole(item))
         cell = self._node.directory.find(header.address) if movable else None
         route = self._find_route(header.address, "") if movable else None
         if cell is not None:
-            for mail in item.mail():
-                try:
-                    if not cell.offer(mail):
-                        cell.refuse(mail, cell.full_error())
-                except MailboxFullError:
-                    pass  # the mailbox's policy is to fail: it has told the asker, and kept a dead letter
+            self._put(cell, item)
         elif route is None or route.peer.name == name:
             self.refuse(item, "node left", gone(str(header.address), name, why))
         elif asked and isinstance(item, Outgoing):
@@ -214,6 +210,23 @@ class Outbound(Sending):
             gate = route.peer.gate(header.address)
             if not gate.offer(item):
                 gate.refuse(item, gate.full_error())
+
+    def _put(self, cell: Cell, item: Item) -> None:
+        try:
+            for mail in item.mail():
+                if not cell.offer(mail):
+                    cell.refuse(mail, cell.full_error())
+        except MailboxFullError:
+            pass  # the mailbox's policy is to fail: it has told the asker, and kept a dead letter
+        except UndecodableError as error:
+            item.refuse(self._node, "undecodable", error)
+
+
+def _is_whole(item: Item) -> bool:
+    """Whether it can go to another node as it is: nobody waits here for its answer."""
+    if type(item) is PassedOn:
+        return not isinstance(item.reply, ForwardedReply)
+    return item.reply is None and type(item) in (Run, Outgoing)
 
 
 def _may_ask_again(item: Item) -> bool:

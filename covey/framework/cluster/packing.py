@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from covey.framework.address import Address
 from covey.framework.envelope import Envelope
 from covey.framework.errors import CoveyError
 from covey.framework.messages import codec
 from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 
 if TYPE_CHECKING:
-    from covey.framework.address import Address
     from covey.framework.node import Node
     from covey.framework.reply import Reply
 
@@ -184,6 +184,18 @@ class PassedOn(Outgoing):
     __slots__ = ("count",)
 
     count: int
+
+    def mail(self) -> Iterator[Any]:
+        """Its messages, decoded.
+
+        Raises:
+            UndecodableError: this node, which only passed it on, does not know its type.
+        """
+        wire = WireEnvelope.FromString(self.data)
+        sender = Address.parse(wire.sender) if wire.sender else None
+        messages = [codec.decode(wire.type, payload) for payload in (wire.payload, *wire.more)]
+        for message in messages:
+            yield Envelope(message, self.reply, sender)
 
     def refuse(self, node: Node, reason: str, error: CoveyError) -> None:
         if self.reply is not None:
