@@ -15,6 +15,7 @@ from benchmarks import (
     ask,
     clients,
     environment,
+    failover,
     local,
     node_to_node,
     reconnect,
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "remote-ask": remote_ask,
     "clients": clients,
     "reconnect": reconnect,
+    "failover": failover,
     "supervision": supervision,
 }
 PLOTS = {"agents": agents.plot}

@@ -1,6 +1,7 @@
-"""A private nats-server on a free local port, for the length of one benchmark: `[monitored]`.
+"""A private nats-server on a free local port, for the length of one benchmark: `[monitored] [plain]`.
 
-It says its URL, and after that, where it is monitored, the URL of its monitoring.
+It has JetStream unless it is to be plain. It says its URL, and after that, where it is
+monitored, the URL of its monitoring.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
@@ -37,10 +39,12 @@ def find_binary() -> str:
     return found
 
 
-def serve(*options: str) -> None:
+def serve(wanted: Collection[str]) -> None:
     """Run the server until standard input closes."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [find_binary(), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder, *options]
+        command = [find_binary(), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder]
+        command += ["-m", "-1"] if "monitored" in wanted else []
+        command += [] if "plain" in wanted else ["-js", "-sd", f"{folder}/streams"]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             announce_ready(" ".join(_urls(process, Path(folder))))
@@ -67,4 +71,4 @@ def _urls(process: subprocess.Popen[bytes], folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    serve(*(("-m", "-1") if sys.argv[1:] == ["monitored"] else ()))
+    serve(sys.argv[1:])

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -26,11 +27,12 @@ Ask = Callable[[], Awaitable[object]]
 
 
 class KilledServer:
-    """A nats-server on a port of its own, that can be killed without warning and started again there."""
+    """A nats-server with JetStream that can be killed without warning, and started where it was."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
+        self._folder = tempfile.TemporaryDirectory()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -43,10 +45,11 @@ class KilledServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self._folder.cleanup()
 
     def start(self) -> float:
         """Start it; returns the monotonic time at which it first greeted a client."""
-        command = [find_binary(), "-a", "127.0.0.1", "-p", str(self._port)]
+        command = [find_binary(), "-a", "127.0.0.1", "-p", str(self._port), "-js", "-sd", self._folder.name]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + RETURNED_WITHIN_S
         while time.monotonic() < deadline:

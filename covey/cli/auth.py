@@ -12,6 +12,7 @@ import click
 __all__ = ["auth"]
 
 CONFIGURATION = "nats-server.conf"
+STREAMS = "jetstream"
 MOST_NAME_BYTES = 200
 """Of a file name that comes of a node's name, well below what file systems take."""
 
@@ -128,12 +129,12 @@ def _next_steps(
     def login(name: str) -> str:
         return shlex.join(["--swarm", swarm, "--name", name, "--nkey", str(seed_files[name])])
 
+    server = ["nats-server", "-c", str(directory / CONFIGURATION), "-js", "-sd", str(directory / STREAMS)]
     lines = [
         f"{directory}: {CONFIGURATION} and {len(seed_files)} keys; give each machine its own key, no other",
-        f"  {shlex.join(['nats-server', '-c', str(directory / CONFIGURATION)])}",
+        f"  {shlex.join(server)}",
         *(f"  covey node MODULE {login(name)}" for name in nodes),
         *(f"  covey send KIND/KEY TYPE JSON {login(name)}" for name in clients),
         *(f"{name} with another NATS client: inbox prefix {inbox_prefix(name)}" for name in clients),
-        "JetStream is granted to nobody: Covey keeps nothing in streams yet",
     ]
     return "\n".join(lines)

@@ -244,7 +244,7 @@ class Directory:
     def executor_for(self, cls: type[Agent], address: Address) -> Executor:
         """Where the agent's turns run: the node's dispatcher, or a new thread."""
         if cls.dispatcher == "thread":
-            return ThreadExecutor(f"covey-{self._node.name}-{address}")
+            return ThreadExecutor(f"covey-{self._node.name}-{address}", self._node.serving)
         return self._node.dispatcher
 
     def release(self, address: Address) -> None:

@@ -23,6 +23,7 @@ from covey.framework.dispatch_loop import DispatchLoop, cancel_from_outside
 from covey.framework.errors import CoveyError
 from covey.framework.meter import Meter
 from covey.framework.reply import LOOP_THREADS
+from covey.framework.serving import Serving
 
 __all__ = ["BATCH", "BUDGET_S", "Dispatcher", "Executor", "Turning"]
 
@@ -88,6 +89,7 @@ class Dispatcher:
         self._make_task = self.loop.make_task if isinstance(self.loop, DispatchLoop) else None
         self.wheel = DeadlineWheel()
         self.meter = Meter()
+        self.serving = Serving()
         self.ident = 0
         self.handled = 0
         """Messages handled so far by the agents of the shared loop."""
@@ -218,8 +220,11 @@ class Dispatcher:
             if calls:
                 self._run_calls(end)
             handled = 0
+            pausing = meter.at >= self.serving.until  # once: a turn is shorter than the lease's margin
             while ready:
                 cell = ready.popleft()
+                if pausing and self.serving.holds(cell, meter.at):
+                    continue
                 try:
                     handled += cell.turn(BATCH, end)
                 except Exception:

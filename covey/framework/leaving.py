@@ -103,7 +103,7 @@ class Leaving:
         if self._alarm is not None:
             self._alarm.cancel()
         node.presence.leave()
-        await node.close_transport()
+        await asyncio.gather(node.tenancy.leave(), node.close_transport())
 
     async def _drain(self, end: float, supervisors: list[RunningSupervisor]) -> None:
         """All agents handle what they have; a supervisor's children one after the other, the last first."""
@@ -113,7 +113,9 @@ class Leaving:
         for number, cell in enumerate(reversed(node.directory.cells)):
             if number % DRAINED_AT_ONCE == 0:
                 await asyncio.sleep(0)  # a million agents would hold the loop for seconds
-            if cell not in supervised:
+            if cell.placed and node.serving.is_paused:
+                node.life.request_kill(cell, "its node stops while it may not serve it")
+            elif cell not in supervised:
                 node.life.request_drain(cell)
         for unit in reversed(units):
             if isinstance(unit, RemoteUnit):

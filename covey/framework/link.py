@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from covey.framework.cluster.peer import Packed, Peer
     from covey.framework.cluster.presence import Presence
     from covey.framework.cluster.publishing import Publishing
+    from covey.framework.cluster.tenancy import Tenancy
     from covey.framework.dispatcher import Dispatcher
     from covey.framework.transport import OutsideRequest, Transport
 
@@ -37,6 +38,7 @@ class Link:
 
     dispatcher: Dispatcher
     presence: Presence
+    tenancy: Tenancy
     outbound: Outbound
     inbound: Inbound
     publishing: Publishing
@@ -105,7 +107,7 @@ class Link:
     def on_undelivered(self, node_id: str, number: int) -> None:
         peer = self.outbound.met(node_id)
         if peer is not None and peer.returned(number):
-            self.presence.unreachable(node_id)
+            self.presence.unreachable(node_id, number)
 
     def on_link(self, up: bool, detail: str) -> None:
         logger.log(
@@ -119,6 +121,7 @@ class Link:
         self._denials.clear()  # a server that is back may have other permissions
         if up:
             self.learn_limits()
+        self.tenancy.link(up)
         self.presence.link(up)
         if up:
             for peer in self.outbound.peers:
@@ -139,6 +142,11 @@ class Link:
                 self._denials.add(text)
             if error.node:
                 self.outbound.denied(error)
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether the connection to the server is there."""
+        return self._link_is_up
 
     @property
     def transport(self) -> Transport | None:
@@ -173,9 +181,11 @@ class Link:
             finally:
                 self._flushing_early = False
 
-    def ping(self, peer: Peer) -> None:
-        """Find out whether somebody listens for a peer."""
-        self._send_frames(peer, [peer.ping()])
+    def ping(self, peer: Peer) -> int:
+        """Find out whether somebody listens for a peer; returns the ping's number, which may come back."""
+        packed = peer.ping()
+        self._send_frames(peer, [packed])
+        return packed[1]
 
     def tick_peers(self) -> None:
         """See to what is missing, and ask where nothing moves."""

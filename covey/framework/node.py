@@ -18,6 +18,7 @@ from covey.framework.cluster.open_wire import OpenWire
 from covey.framework.cluster.outbound import ENVELOPE_OVERHEAD_BYTES, Outbound
 from covey.framework.cluster.presence import JOIN_S, Presence
 from covey.framework.cluster.publishing import Publishing
+from covey.framework.cluster.tenancy import Tenancy
 from covey.framework.directory import Directory
 from covey.framework.dispatch_loop import DispatchLoop
 from covey.framework.dispatcher import Dispatcher
@@ -89,6 +90,7 @@ class Node(Reports):
         """Set when the node has stopped or its root supervisor gave up."""
         self.dispatcher = Dispatcher(name, clock)
         self.dispatcher.meter.feed(sink)
+        self.serving = self.dispatcher.serving
         self.now = self.dispatcher.now
         """Seconds on this node's clock: deadlines, timers, restart windows."""
         self.life = Life(self)
@@ -97,6 +99,7 @@ class Node(Reports):
         self.passivation = Passivation(self)
         self.leaving = Leaving(self)
         self.directory = Directory(self, hosts, host_anything=host_anything)
+        self.tenancy = Tenancy(self)
         self.presence = Presence(self, weight, listen_s)
         self.outbound = Outbound(self)
         self.inbound = Inbound(self)
@@ -125,13 +128,17 @@ class Node(Reports):
         """
         self.dispatcher.start()
         self._start_watchdog()
+        joining = asyncio.run_coroutine_threadsafe(self._join(), self.dispatcher.loop)
         try:
-            asyncio.run_coroutine_threadsafe(self._join(), self.dispatcher.loop).result(30)
+            joining.result(30)
         except BaseException:
             self._stopping = True
-            asyncio.run_coroutine_threadsafe(self.close_transport(), self.dispatcher.loop).result(5)
-            self.end_threads()
-            self.ended.set()
+            joining.cancel()
+            try:
+                asyncio.run_coroutine_threadsafe(self._undo_join(), self.dispatcher.loop).result(10)
+            finally:
+                self.end_threads()
+                self.ended.set()
             raise
 
     def _start_watchdog(self) -> None:
@@ -150,10 +157,15 @@ class Node(Reports):
         self.learn_limits()
         self._connected = True
         self.publishing.connected()
+        await self.tenancy.join(self.presence.incarnation)
         await self.presence.join()
         if self.directory.hosts or len(self.directory):
             self.open_wire.serve()
             await self._transport.flush(SERVING_S)  # who is told that this node runs may send to it
+
+    async def _undo_join(self) -> None:
+        await self.tenancy.leave()
+        await self.close_transport()
 
     def learn_limits(self) -> None:
         assert self._transport is not None

@@ -13,6 +13,7 @@ from typing import Any
 
 from covey.framework.dispatcher import BATCH, BUDGET_S, Turning
 from covey.framework.meter import Meter
+from covey.framework.serving import Serving
 
 __all__ = ["ThreadExecutor"]
 
@@ -26,8 +27,9 @@ class ThreadExecutor:
     the process alive. It ends by itself once its agent has stopped, and while its agent is passive.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, serving: Serving) -> None:
         self.name = name
+        self._serving = serving
         self._wakes: deque[Turning] = deque()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._gate = threading.Semaphore(0)
@@ -132,6 +134,8 @@ class ThreadExecutor:
 
     def _take_turn(self, cell: Turning) -> None:
         self.meter.at = monotonic()
+        if self._serving.holds(cell, self.meter.at):
+            return
         try:
             self.handled += cell.turn(BATCH, self.meter.at + BUDGET_S)
         except Exception:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from covey.framework.cluster.store import ClusterStore
 
 __all__ = ["OutsideRequest", "Receiver", "Respond", "Transport"]
 
@@ -128,6 +131,10 @@ class Transport(Protocol):
 
     def serve(self) -> None:
         """Take requests of clients, from soon on: each goes to one of the nodes that serve. Idempotent."""
+        ...
+
+    def cluster_store(self) -> ClusterStore | None:
+        """Where the swarm keeps its records, not started yet; None where nothing does. After `start`."""
         ...
 
     async def flush(self, timeout_s: float) -> None:

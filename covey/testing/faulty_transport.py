@@ -85,6 +85,9 @@ class FaultyTransport:
         """See `Transport.serve`."""
         self._inner.serve()
 
+    def cluster_store(self) -> None:
+        """None: nodes behind faults judge each other by their beacons, which the faults hit."""
+
     async def flush(self, timeout_s: float) -> None:
         """See `Transport.flush`: what is held back on a link is not waited for."""
         await self._inner.flush(timeout_s)

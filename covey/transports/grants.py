@@ -10,9 +10,11 @@ from covey.transports.subjects import (
     agents_pattern,
     beacon_subject,
     beacons_pattern,
+    cluster_pattern,
     json_pattern,
     node_pattern,
     sending_pattern,
+    stream_name,
     topic_pattern,
 )
 
@@ -47,7 +49,7 @@ def node_grants(swarm: str, name: str) -> tuple[Grant, ...]:
     Raises:
         ConfigurationError: the swarm or the node has a name that no subject can carry.
     """
-    topics = topic_pattern(swarm, ">")
+    topics, records, stream = topic_pattern(swarm, ">"), cluster_pattern(swarm), stream_name(swarm)
     return (
         Grant("publish", sending_pattern(swarm, name), "name", "it sends nothing to other nodes"),
         Grant("publish", beacon_subject(swarm, name), "name", "no other node knows of it"),
@@ -59,6 +61,13 @@ def node_grants(swarm: str, name: str) -> tuple[Grant, ...]:
         Grant("subscribe", agents_pattern(swarm), "swarm", "it takes no requests of clients", SERVING_GROUP),
         Grant("subscribe", json_pattern(swarm), "swarm", "it takes no requests in JSON", SERVING_GROUP),
         Grant("subscribe", _inbox(name), "name", "it does not hear at once that a node is gone"),
+        # Leases, where the server has JetStream. Whoever may hold one may end those of others: that is how
+        # the dead are replaced.
+        Grant("publish", records, "swarm", "it holds no lease"),
+        Grant("publish", f"$JS.API.STREAM.INFO.{stream}", "swarm", "it does not find the swarm's records"),
+        Grant("publish", f"$JS.API.STREAM.CREATE.{stream}", "swarm", "it cannot make the stream of records"),
+        Grant("publish", f"$JS.API.DIRECT.GET.{stream}.{records}", "swarm", "it reads no records"),
+        Grant("publish", f"$JS.API.CONSUMER.CREATE.{stream}.*.{records}", "swarm", "it sees no leases"),
     )
 
 

@@ -230,6 +230,9 @@ class MemoryTransport:
         """See `Transport.serve`; requests come by `MemoryHub.request`."""
         self._hub._serve(self._swarm, *self._started())
 
+    def cluster_store(self) -> None:
+        """None: the nodes of one process die together."""
+
     async def flush(self, timeout_s: float) -> None:  # noqa: ARG002 - nothing to wait for
         """See `Transport.flush`: every frame is with its receiver's loop already."""
         self._started()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import nats.errors
 
+from covey.framework.cluster.store import ClusterStore
 from covey.framework.errors import (
     CoveyError,
     PayloadTooLargeError,
@@ -18,6 +19,7 @@ from covey.framework.errors import (
     TransportError,
 )
 from covey.framework.transport import Receiver
+from covey.transports.jetstream import JetStreamStore
 from covey.transports.nats_arrivals import Arrivals, Listening, inbox_prefix
 from covey.transports.nats_client import FrameClient
 from covey.transports.nats_errors import connect_error, is_link_trouble, redacted, reported_error
@@ -150,6 +152,11 @@ class NatsTransport:
             assert self._arrivals is not None
             for listening in self._arrivals.of_clients():
                 self._enlist(_Job(partial(FrameClient.listen, listening=listening), 0))
+
+    def cluster_store(self) -> ClusterStore:
+        """Streams of JetStream, where the server has it, over a connection of their own."""
+        self._check_running()
+        return JetStreamStore(self._url, login=self._login)
 
     async def flush(self, timeout_s: float) -> None:
         """See `Transport.flush`."""

@@ -12,7 +12,8 @@ __all__ = ["server_configuration"]
 _HEAD = """\
 # Written by `covey auth init`: who may do what on the subjects of the swarm {swarm}.
 # A node receives what is meant for it, and sends in its own name only; a client asks agents and uses topics.
-# Nobody else gets in. JetStream is granted to nobody: Covey keeps nothing in streams yet.
+# Nobody else gets in.
+# Of JetStream nodes may use one stream, which holds their leases: start the server with -js.
 """
 
 

@@ -5,17 +5,20 @@
     covey.<swarm>.agent.<kind>.<key>         requests for one agent, from any NATS client
     covey.<swarm>.json.<kind>.<key>.<Type>   the same in JSON
     covey.<swarm>.topic.<topic>              what is published
+    covey.<swarm>.cluster.<key>              the records of a swarm, kept in a stream of its own
 
 The sender is part of the subject because a server's permissions know nothing else: a node that may publish
 frames and beacons that end in its own id alone cannot speak in the name of another (decision 17).
 
 Swarm names, node ids and keys are any text of 1 to 256 bytes of UTF-8 and travel as one escaped token.
-A topic keeps its dots, because wildcards match between them. The longest subject stays well below the
+A topic keeps its dots, because wildcards match between them; the key of a record is its escaped segments
+joined by dots. The longest subject stays well below the
 4096 bytes that a server takes as one control line. All functions are pure.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -32,29 +35,39 @@ from covey.framework.errors import ConfigurationError
 
 __all__ = [
     "ANY_BEACON",
+    "MAX_RECORD_KEY_CHARS",
     "MAX_TOPIC_BYTES",
     "Subject",
     "agent_subject",
     "agents_pattern",
     "beacon_subject",
     "beacons_pattern",
+    "cluster_pattern",
+    "cluster_subject",
     "json_pattern",
     "json_subject",
+    "key_segments",
     "node_pattern",
     "node_subject",
     "parse_subject",
+    "record_key",
     "sending_pattern",
+    "stream_name",
     "topic_pattern",
     "topic_subject",
 ]
 
 MAX_TOPIC_BYTES = 256
 MAX_TYPE_CHARS = 512
+MAX_RECORD_KEY_CHARS = 1600
+"""Room for two names of any text, and a word or two."""
 
 _ROOT = "covey"
 ANY_BEACON = f"{_ROOT}.*.beacon.*"
 """What to subscribe to for the beacons of every swarm."""
 _WILDCARDS = ("*", ">")
+_LONGEST_STREAM_TOKEN = 200
+"""A server takes 255 bytes as the name of a stream, which is also the name of a folder."""
 _TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
@@ -62,9 +75,9 @@ class Subject(NamedTuple):
     """What a subject stands for."""
 
     swarm: str
-    role: Literal["node", "beacon", "agent", "json", "topic"]
+    role: Literal["node", "beacon", "agent", "json", "topic", "cluster"]
     name: str
-    """The node's id, nothing, the agent's address `kind/key`, or the topic."""
+    """The node's id, nothing, the agent's address `kind/key`, the topic, or the key of the record."""
     detail: str = ""
     """Who sends frames or beacons; the message type of a request in JSON."""
 
@@ -151,6 +164,49 @@ def topic_pattern(swarm: str, pattern: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+def cluster_subject(swarm: str, key: str) -> str:
+    """Where a record of a swarm is written.
+
+    Raises:
+        ConfigurationError: the key was not made by `record_key`.
+    """
+    key_segments(key)
+    return f"{_swarm(swarm)}.cluster.{key}"
+
+
+def cluster_pattern(swarm: str) -> str:
+    """All records of a swarm."""
+    return f"{_swarm(swarm)}.cluster.>"
+
+
+def record_key(*segments: str) -> str:
+    """The key of a record from one or more names, each any text of 1 to 256 bytes of UTF-8.
+
+    Raises:
+        ConfigurationError: there is none, or one is not such a text, or all together are too long.
+    """
+    return _checked_key(".".join(_token("segment of a record's key", segment) for segment in segments))
+
+
+def key_segments(key: str) -> tuple[str, ...]:
+    """The inverse of `record_key`.
+
+    Raises:
+        ConfigurationError: it did not make this key.
+    """
+    tokens = _checked_key(key).split(".")
+    return tuple(check_key(unescape_token(token), "each segment of a record's key") for token in tokens)
+
+
+def stream_name(swarm: str) -> str:
+    """The stream that keeps the records of a swarm; no two swarms share one."""
+    token = _token("swarm name", swarm)
+    if len(token) > _LONGEST_STREAM_TOKEN:
+        token = f"~{hashlib.sha256(token.encode()).hexdigest()}"  # no escaped token has a ~
+    return f"COVEY_{token}"
+
+
+@lru_cache(maxsize=4096)
 def parse_subject(subject: str) -> Subject:
     """The inverse of the functions above; a pattern's wildcards come back as they are.
 
@@ -168,6 +224,10 @@ def parse_subject(subject: str) -> Subject:
             return Subject(_name(swarm), "agent", _parsed_address(kind, key))
         case ["covey", swarm, "json", kind, key, _, *_] as tokens if _is_type(".".join(tokens[5:])):
             return Subject(_name(swarm), "json", _parsed_address(kind, key), ".".join(tokens[5:]))
+        case ["covey", swarm, "cluster", _, *_] as tokens:
+            key = ".".join(tokens[3:])
+            key_segments(key)
+            return Subject(_name(swarm), "cluster", key)
         case ["covey", swarm, "topic", _, *_] as tokens:
             words = [part if part in _WILDCARDS else unescape_token(part) for part in tokens[3:]]
             parsed = Subject(_name(swarm), "topic", ".".join(words))
@@ -177,7 +237,7 @@ def parse_subject(subject: str) -> Subject:
     raise ConfigurationError(
         f"{subject!r} is no subject of Covey: expected covey.<swarm>.node.<id>.<source>, "
         "covey.<swarm>.beacon.<source>, covey.<swarm>.agent.<kind>.<key>, "
-        "covey.<swarm>.json.<kind>.<key>.<Type> or covey.<swarm>.topic.<topic>"
+        "covey.<swarm>.json.<kind>.<key>.<Type>, covey.<swarm>.topic.<topic> or covey.<swarm>.cluster.<key>"
     )
 
 
@@ -196,6 +256,15 @@ def _parsed_address(kind: str, key: str) -> str:
 
 def _name(token: str) -> str:
     return check_key(unescape_token(token), "the name")
+
+
+def _checked_key(key: str) -> str:
+    if not 1 <= len(key) <= MAX_RECORD_KEY_CHARS:
+        raise ConfigurationError(
+            f"{key[:40]!r} is no key of a record: it has {len(key)} characters when escaped, "
+            f"1 to {MAX_RECORD_KEY_CHARS} are allowed"
+        )
+    return key
 
 
 def _is_type(text: str) -> bool:

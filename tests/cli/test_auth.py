@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -30,6 +31,7 @@ from covey import (
     subscribes,
 )
 from covey.cli.main import covey
+from covey.framework.cluster.tenancy import Tenancy
 from covey.transports import find_server_binary
 from covey.transports.nats_keys import new_user_key
 from tests.conformance.swarms import until
@@ -149,6 +151,7 @@ def test_the_commands_that_it_prints_are_commands(tmp_path: Path) -> None:
     commands = [shlex.split(line) for line in result.stdout.splitlines() if line.startswith("  ")]
     configuration, (seed, client_seed) = commands[0][2], (words[-1] for words in commands[1:])
     assert commands[0][:2] == ["nats-server", "-c"]
+    assert commands[0][3:] == ["-js", "-sd", str(tmp_path / "a b" / "jetstream")]
     assert Path(configuration).exists()
     assert Path(seed).exists()
     assert Path(client_seed).exists()
@@ -167,11 +170,13 @@ SWARM, ONE, TWO, THIRD, DESK = "my.shop", "n 1", "n2", "n3", "desk"
 
 
 @contextmanager
-def server_of(directory: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+def server_of(directory: Path, *, jetstream: bool = True) -> Iterator[tuple[str, Callable[[], None]]]:
     """The configuration as it was written, on a free port of loopback, and what makes it read it again."""
     ports = directory / "ports"
     ports.mkdir()
-    arguments = ["-c", directory / "nats-server.conf", "-a", "127.0.0.1", "-p", "-1"]
+    arguments: list[str | Path] = ["-c", directory / "nats-server.conf", "-a", "127.0.0.1", "-p", "-1"]
+    if jetstream:
+        arguments += ["-js", "-sd", directory / "jetstream"]
     process = subprocess.Popen(
         [find_server_binary(), *arguments, "--ports_file_dir", ports, "-l", directory / "log"],
         start_new_session=True,
@@ -225,6 +230,59 @@ def test_nodes_with_their_keys_ask_each_others_agents(swarms: tuple[Swarm, Swarm
         answers = [swarm.agent(Pricer, str(key)).ask(Order(sku="tea"), timeout=5).get() for key in range(8)]
         assert {answer.price for answer in answers} == {3.0}
     assert all(swarm.agents(Pricer) for swarm in swarms)  # each has some of the 8, so asks went to the other
+
+
+def tenancy(swarm: Swarm) -> Tenancy:
+    assert swarm._running is not None
+    return swarm._running.tenancy
+
+
+def test_nodes_with_their_keys_hold_leases_by_which_the_others_judge_them(
+    swarms: tuple[Swarm, Swarm], url: str, keys: Path
+) -> None:
+    one, two = map(tenancy, swarms)
+    until(lambda: one.judges(TWO) and two.judges(ONE), what="the leases")
+    with node(url, keys, THIRD) as third:
+        until(lambda: one.judges(THIRD) and two.judges(THIRD), what="the lease of the third")
+        until(lambda: tenancy(third).judges(ONE) and tenancy(third).judges(TWO), what="those of the first")
+        asks = [third.agent(Pricer, f"leased {key}").ask(Order(sku="tea"), timeout=5) for key in range(8)]
+        assert {ask.get().price for ask in asks} == {3.0}
+    until(lambda: one.is_over(THIRD) and two.is_over(THIRD), what="the end of that lease")
+    assert one.judges(TWO)
+    assert two.judges(ONE)
+
+
+def test_without_jetstream_nodes_with_their_keys_hold_no_leases(tmp_path: Path) -> None:
+    made(tmp_path, "--swarm", SWARM, "--node", ONE, "--node", TWO)
+    with (
+        server_of(tmp_path, jetstream=False) as (url, _reload),
+        node(url, tmp_path, ONE) as one,
+        node(url, tmp_path, TWO) as two,
+    ):
+        assert one.wait_for_nodes(2)
+        assert two.wait_for_nodes(2)
+        assert not tenancy(one).has_leases
+        asks = [one.agent(Pricer, str(key)).ask(Order(sku="tea"), timeout=5) for key in range(8)]
+        assert {ask.get().price for ask in asks} == {3.0}
+        assert one.agents(Pricer)
+        assert two.agents(Pricer)
+
+
+def test_a_node_that_may_write_no_lease_is_refused_with_the_subject(tmp_path: Path) -> None:
+    made(tmp_path, "--swarm", SWARM, "--node", ONE)
+    configuration = tmp_path / "nats-server.conf"
+    granted = '"covey.my%2Eshop.cluster.>"'
+    text = configuration.read_text()
+    assert text.count(granted) == 1
+    configuration.write_text(text.replace(granted, '"covey.nobodys.cluster.>"'))
+    with server_of(tmp_path) as (url, _reload):
+        swarm = node(url, tmp_path, ONE)
+        with pytest.raises(
+            PermissionDeniedError, match=r"the server refuses covey\.my%2Eshop\.cluster"
+        ) as raised:
+            swarm.start()
+    assert raised.value.subject == "covey.my%2Eshop.cluster.probe.n%201"
+    assert "check the user's permissions" in str(raised.value)
 
 
 def test_nodes_with_their_keys_hear_topics_and_supervise_children_on_each_other(
@@ -306,7 +364,10 @@ def test_no_node_was_refused_anything_that_nodes_do(swarms: tuple[Swarm, Swarm],
     assert [line for line in violations if ':n4"' not in line and ':c1"' not in line] == []
 
 
-def test_a_key_that_was_replaced_lets_nobody_in_any_more(tmp_path: Path) -> None:
+def test_a_key_that_was_replaced_lets_nobody_in_any_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "covey.node")
     names = ["--swarm", SWARM, "--node", ONE, "--node", TWO]
     made(tmp_path, *names)
     old = tmp_path / "old.nk"
@@ -318,6 +379,7 @@ def test_a_key_that_was_replaced_lets_nobody_in_any_more(tmp_path: Path) -> None
             reload()
             # The server ends the connection of the old key, and node n2 comes back with the new one.
             until(lambda: "authentication error" in (tmp_path / "log").read_text(), what="the refusal")
+            until(lambda: "node n2: link up" in caplog.text, what="the new connection of n2")
             for swarm in (one, two):
                 keys = [str(key) for key in range(8)]
                 asks = [swarm.agent(Pricer, key).ask(Order(sku="tea"), timeout=20) for key in keys]

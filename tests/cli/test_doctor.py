@@ -54,7 +54,7 @@ def test_a_healthy_server_gets_a_line_for_each_check_and_status_0(server: Embedd
     lines = done.stdout.splitlines()
     assert lines[0] == f"swarm shop on {server.url} as n1"
     assert line(done, "server") == "✓ server nats-server 2.15.1"
-    assert line(done, "permissions") == "✓ permissions all 9 that were tried are granted to node n1"
+    assert line(done, "permissions") == "✓ permissions all 14 that were tried are granted to node n1"
     assert re.match(r". latency p50 [\d.]+ m?s, p99 [\d.]+ m?s over 100 requests", line(done, "latency"))
     assert re.fullmatch(r"11 checks · 1[01] ok.*", lines[-1])  # latency depends on the machine
     assert lines[-3:-1] == ["                 → start one: covey node MODULE --swarm shop", ""]
@@ -114,7 +114,7 @@ def test_the_keys_of_auth_init_pass_as_a_node_and_are_told_apart_as_a_client(tmp
         nameless = doctor(url, *as_node)
         stranger = doctor(url)
     assert node.exit_code == 0, node.output
-    assert line(node, "permissions") == "✓ permissions all 10 that were tried are granted to node n1"
+    assert line(node, "permissions") == "✓ permissions all 15 that were tried are granted to node n1"
     assert client.exit_code == 0
     assert line(client, "permissions").startswith("! permissions web is a client, which has an inbox")
     assert nameless.exit_code == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from covey import Agent, PermissionDeniedError, Swarm, handles, message
 from covey.transports import NatsTransport
+from covey.transports.grants import node_grants
 from tests.conformance.recorder import Recorder
 from tests.transports.configured_server import configured_server
 
@@ -66,6 +68,38 @@ def test_an_ask_that_the_server_does_not_let_out_fails_at_once_with_the_subject(
         assert bob.agents() == ()
     said = [record for record in caplog.records if "the server refuses" in record.getMessage()]
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("denied", "named"),
+    [
+        ("covey.shop.cluster.>", r"covey\.shop\.cluster\.probe\.ann"),
+        ("$JS.API.STREAM.INFO.COVEY_shop", r"\$JS\.API\.STREAM\.INFO\.COVEY_shop"),
+        ("$JS.API.STREAM.CREATE.COVEY_shop", r"\$JS\.API\.STREAM\.CREATE\.COVEY_shop"),
+        (
+            "$JS.API.DIRECT.GET.COVEY_shop.covey.shop.cluster.>",
+            r"\$JS\.API\.DIRECT\.GET\.COVEY_shop\.covey\.shop\.cluster\.probe\.ann",
+        ),
+        (
+            "$JS.API.CONSUMER.CREATE.COVEY_shop.*.covey.shop.cluster.>",
+            r"\$JS\.API\.CONSUMER\.CREATE\.COVEY_shop\.[0-9a-f]+-1\.covey\.shop\.cluster\.>",
+        ),
+    ],
+)
+def test_a_node_that_lacks_what_a_lease_needs_does_not_start_and_names_the_subject(
+    denied: str, named: str, tmp_path: Path
+) -> None:
+    assert denied in [grant.subject for grant in node_grants("shop", "ann")]
+    config = f'jetstream {{ store_dir: "{tmp_path}/js" }}\n' + users(f'publish: {{ deny: ["{denied}"] }}')
+    with configured_server(tmp_path, config) as server:
+        swarm = Swarm.connect(server.url("ann:x"), name="shop", node="ann", trace_ratio=0.0)
+        with pytest.raises(PermissionDeniedError) as raised:
+            swarm.start()
+        assert re.fullmatch(named, raised.value.subject)
+        assert f"the server refuses {raised.value.subject}" in str(raised.value)
+        with Swarm.connect(server.url("bob:x"), name="shop", node="ann", trace_ratio=0.0) as bob:
+            assert bob._running is not None
+            assert bob._running.tenancy.has_leases
 
 
 def test_an_ask_to_another_node_goes_on_while_one_is_out_of_reach(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from covey.transports.grants import node_grants
 from covey.transports.json_client import JsonClient
 from covey.transports.nats_keys import UserKey, new_user_key
 from covey.transports.server_auth import server_configuration
-from covey.transports.subjects import beacon_subject
+from covey.transports.subjects import beacon_subject, cluster_pattern, stream_name
 from tests.conformance.swarms import until
 from tests.transports.certificates import Authority
 from tests.transports.configured_server import ConfiguredServer, configured_server
@@ -82,26 +82,26 @@ def test_on_a_healthy_server_nothing_is_wrong_and_everything_is_measured(server:
 def test_without_a_name_one_is_made_up(server: EmbeddedServer) -> None:
     facts = examine(server.url, "shop")
     assert (facts.is_named, facts.name.startswith("doctor-")) == (False, True)
-    assert of(facts, "permissions").seen == "all 9 that were tried are granted to a node of any name"
+    assert of(facts, "permissions").seen == "all 14 that were tried are granted to a node of any name"
 
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     ("config", "user", "state", "seen"),
     [
-        ("", "", "off", "off, not needed yet"),
+        ("", "", "off", "off: nodes hold no leases, and nothing is fenced"),
         (
             "jetstream { store_dir: STORE }\naccounts { A: { users: [{ user: a, password: x }] } }",
             "a:x",
             "off",
-            "off (JetStream not enabled for account), not needed yet",
+            "off (JetStream not enabled for account): nodes hold no leases, and nothing is fenced",
         ),
         (
             "jetstream { store_dir: STORE }\n"
             "accounts { A: { jetstream: { max_file: 10MB }, users: [{ user: a, password: x }] } }",
             "a:x",
             "on",
-            "on, not needed yet; streams 0, memory 0 bytes, files 0 bytes of 10 MiB",
+            "on: leases decide who is gone; streams 0, memory 0 bytes, files 0 bytes of 10 MiB",
         ),
     ],
     ids=["off", "off for the account", "limited"],
@@ -112,7 +112,7 @@ def test_jetstream_is_told_as_the_account_has_it(
     with configured_server(tmp_path, config.replace("STORE", json.dumps(str(tmp_path / "js")))) as server:
         facts = examine(server.url(user), "shop")
     assert (facts.jetstream.state, of(facts, "JetStream").seen) == (state, seen)
-    assert verdicts(facts) == {}
+    assert verdicts(facts) == ({"JetStream": WARNING} if state == "off" else {})
     if user:
         assert of(facts, "login").seen == "accepted: user a with a password, in the account A"
 
@@ -121,7 +121,7 @@ def test_jetstream_is_told_as_the_account_has_it(
 def test_a_small_max_payload_is_warned_of(tmp_path: Path) -> None:
     with configured_server(tmp_path, "max_payload: 2048") as server:
         facts = examine(server.url(), "shop")
-    assert verdicts(facts) == {"max_payload": WARNING}
+    assert verdicts(facts) == {"max_payload": WARNING, "JetStream": WARNING}
     assert of(facts, "max_payload").seen.startswith("2 KiB:")
 
 
@@ -133,7 +133,10 @@ def test_a_server_without_headers_fails_and_what_takes_them_is_skipped(tmp_path:
     assert (found["headers"], found["no responders"]) == (FAILURE, SKIPPED)
     assert facts.round_trips.way == "pings"
     assert {trial.grant.subject for trial in facts.trials if trial.outcome == "untried"} == {
-        *("covey.shop.beacon.n1", "covey.shop.topic.>")
+        *("covey.shop.beacon.n1", "covey.shop.topic.>", "covey.shop.cluster.>"),
+        *("$JS.API.STREAM.INFO.COVEY_shop", "$JS.API.STREAM.CREATE.COVEY_shop"),
+        "$JS.API.DIRECT.GET.COVEY_shop.covey.shop.cluster.>",
+        "$JS.API.CONSUMER.CREATE.COVEY_shop.*.covey.shop.cluster.>",
     }
 
 
@@ -160,7 +163,10 @@ def test_an_old_server_is_told_apart_and_is_not_made_to_deliver_what_tries_it() 
     assert (facts.jetstream.state, facts.clock, facts.answers_anybody) == ("off", None, None)
     untried = [finding for finding in findings_of(facts) if "not tried: publish" in finding.seen]
     assert [finding.seen for finding in untried] == [
-        "not tried: publish covey.shop.beacon.n1, publish covey.shop.topic.>; "
+        "not tried: publish covey.shop.beacon.n1, publish covey.shop.topic.>, publish covey.shop.cluster.>, "
+        "publish $JS.API.STREAM.INFO.COVEY_shop, publish $JS.API.STREAM.CREATE.COVEY_shop, "
+        "publish $JS.API.DIRECT.GET.COVEY_shop.covey.shop.cluster.>, "
+        "publish $JS.API.CONSUMER.CREATE.COVEY_shop.*.covey.shop.cluster.>; "
         "a server older than 2.11 would deliver what tries it"
     ]
 
@@ -285,6 +291,31 @@ def test_the_one_subject_that_a_user_lacks_is_named(denying: ConfiguredServer, n
     found = of(facts, "permissions")
     assert f"may not {lacking.action} {lacking.entry}:" in found.seen
     assert found.fix == f'let its user {lacking.action} "{lacking.entry}"'
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_a_node_needs_of_jetstream_is_tried_without_making_or_writing_anything(
+    server: EmbeddedServer,
+) -> None:
+    swarm = "untouched"
+
+    async def main() -> None:
+        client = await nats.connect(server.url)
+        streams = client.jetstream()
+        try:
+            before = [stream.config.name for stream in await streams.streams_info()]
+            facts = await asyncio.to_thread(examine, server.url, swarm, name="n1")
+            assert {trial.outcome for trial in facts.trials} == {"granted"}
+            assert [stream.config.name for stream in await streams.streams_info()] == before
+            await streams.add_stream(name=stream_name(swarm), subjects=[cluster_pattern(swarm)])
+            await asyncio.to_thread(examine, server.url, swarm, name="n1")
+            state = (await streams.stream_info(stream_name(swarm))).state
+            assert (state.messages, state.last_seq, state.consumer_count) == (0, 0, 0)
+            await streams.delete_stream(stream_name(swarm))
+        finally:
+            await client.close()
+
+    asyncio.run(main())
 
 
 class Keys:

@@ -109,7 +109,7 @@ def test_whatever_is_not_ok_says_what_to_do_unless_it_was_only_skipped() -> None
     )
     found = findings_of(worst)
     assert all(finding.fix for finding in found if finding.verdict in (WARNING, FAILURE))
-    assert {finding.verdict for finding in found if finding.check != "JetStream"} == {WARNING, FAILURE}
+    assert {finding.verdict for finding in found} == {WARNING, FAILURE}
 
 
 @pytest.mark.parametrize(
@@ -273,14 +273,14 @@ IN_ITS_NAME = [grant for grant in GRANTS if grant.about == "name"]
 def test_a_client_is_recognized_and_only_warned_of() -> None:
     found = finding("permissions", trials=trials(*OF_A_NODE_ALONE))
     assert found.verdict is WARNING
-    assert found.seen.startswith("n1 is a client, which has an inbox and topics, and is refused 6 of the 9")
+    assert found.seen.startswith("n1 is a client, which has an inbox and topics, and is refused 11 of the 14")
     assert "give --name and key of a node" in found.fix
 
 
 def test_the_key_of_another_node_is_recognized() -> None:
     found = finding("permissions", trials=trials(*IN_ITS_NAME))
     assert (found.verdict, found.fix) == (FAILURE, "give --name and login of one and the same node")
-    assert found.seen == "this login is not that of n1: it is refused 4 of the 9 subjects of a node"
+    assert found.seen == "this login is not that of n1: it is refused 4 of the 14 subjects of a node"
 
 
 def test_who_gives_no_name_to_a_server_that_knows_names_is_told_to() -> None:
@@ -290,7 +290,7 @@ def test_who_gives_no_name_to_a_server_that_knows_names_is_told_to() -> None:
 
 def test_what_was_not_tried_is_named_with_the_reason() -> None:
     granted, untried = findings("permissions", trials=trials(untried=GRANTS[1:3]))
-    assert (granted.verdict, granted.seen) == (OK, "all 7 that were tried are granted to node n1")
+    assert (granted.verdict, granted.seen) == (OK, "all 12 that were tried are granted to node n1")
     assert untried.verdict is SKIPPED
     assert untried.seen == ("not tried: publish covey.shop.beacon.n1, publish covey.shop.topic.>; too old")
 
@@ -315,18 +315,25 @@ def test_clients_that_nobody_named_are_a_note_where_not_all_may_be_answered() ->
         (
             JetStream(state="on", storage_bytes=3 << 20, max_storage_bytes=10 << 20, streams=2),
             OK,
-            "on, not needed yet; streams 2, memory 0 bytes, files 3 MiB of 10 MiB",
+            "on: leases decide who is gone; streams 2, memory 0 bytes, files 3 MiB of 10 MiB",
         ),
-        (JetStream(state="off"), OK, "off, not needed yet"),
-        (JetStream(state="off", reason="not enabled"), OK, "off (not enabled), not needed yet"),
-        (JetStream(state="refused"), SKIPPED, "this user may not ask; not needed yet"),
-        (JetStream(state="silent"), SKIPPED, "nobody answered; not needed yet"),
+        (JetStream(state="off"), WARNING, "off: nodes hold no leases, and nothing is fenced"),
+        (
+            JetStream(state="off", reason="not enabled"),
+            WARNING,
+            "off (not enabled): nodes hold no leases, and nothing is fenced",
+        ),
+        (JetStream(state="refused"), SKIPPED, "this user may not ask, and a node need not"),
+        (JetStream(state="silent"), SKIPPED, "nobody answered, and a node need not"),
     ],
 )
-def test_jetstream_is_a_note(jetstream: JetStream, verdict: Verdict, seen: str) -> None:
+def test_jetstream_is_warned_of_only_where_it_is_off(
+    jetstream: JetStream, verdict: Verdict, seen: str
+) -> None:
     found = finding("JetStream", jetstream=jetstream)
     assert (found.verdict, found.seen) == (verdict, seen)
-    assert ("durable agents and leases" in found.fix) == (jetstream.state == "off")
+    off = "on the server: jetstream { store_dir: ... }, or -js"
+    assert found.fix == (off if jetstream.state == "off" else "")
 
 
 @pytest.mark.parametrize(

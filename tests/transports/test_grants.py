@@ -6,9 +6,13 @@ import pytest
 
 from covey.framework.errors import ConfigurationError
 from covey.transports.grants import answering_grants, client_grants, node_grants
-from covey.transports.subjects import parse_subject
+from covey.transports.subjects import cluster_pattern, parse_subject, stream_name
 
 ODD = "n 1.*>"
+API_CALLS = {
+    *("$JS.API.STREAM.INFO", "$JS.API.STREAM.CREATE"),
+    *("$JS.API.DIRECT.GET", "$JS.API.CONSUMER.CREATE"),
+}
 
 
 def test_a_narrowed_grant_is_one_subject_of_it() -> None:
@@ -17,6 +21,9 @@ def test_a_narrowed_grant_is_one_subject_of_it() -> None:
         *("covey.shop.node.probe.n1", "covey.shop.beacon.n1", "covey.shop.topic.probe"),
         *("covey.shop.node.n1.probe", "covey.shop.beacon.probe", "covey.shop.topic.probe"),
         *("covey.shop.agent.probe.probe", "covey.shop.json.probe.probe.probe", "_INBOX_n1.probe"),
+        *("covey.shop.cluster.probe", "$JS.API.STREAM.INFO.COVEY_shop", "$JS.API.STREAM.CREATE.COVEY_shop"),
+        "$JS.API.DIRECT.GET.COVEY_shop.covey.shop.cluster.probe",
+        "$JS.API.CONSUMER.CREATE.COVEY_shop.probe.covey.shop.cluster.probe",
     ]
 
 
@@ -25,8 +32,23 @@ def test_a_narrowed_subject_is_one_that_covey_knows() -> None:
         subject = grant.narrowed("probe")
         assert "*" not in subject
         assert ">" not in subject
-        if not subject.startswith("_INBOX_"):
+        if subject.startswith("$JS."):
+            call, stream, records = subject.partition(f".{stream_name('shop')}")
+            assert call in API_CALLS
+            assert stream
+            subject = records.removeprefix(".probe").removeprefix(".")
+        if subject and not subject.startswith("_INBOX_"):
             assert parse_subject(subject).swarm == "shop"
+
+
+def test_of_jetstream_a_node_needs_one_stream_of_its_swarm_and_a_client_needs_nothing() -> None:
+    of_node = [grant for grant in node_grants("shop", ODD) if grant.subject.startswith("$")]
+    assert {grant.subject.split(".COVEY_")[0] for grant in of_node} == API_CALLS
+    for grant in of_node:
+        tokens = grant.subject.split(".")
+        assert (grant.action, tokens.count("COVEY_shop")) == ("publish", 1)
+        assert ">" not in tokens or grant.subject.endswith(f".{cluster_pattern('shop')}")
+    assert [grant for grant in client_grants("shop", ODD) if grant.subject.startswith("$")] == []
 
 
 def test_an_entry_has_the_queue_group_where_there_is_one() -> None:

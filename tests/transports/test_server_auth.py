@@ -21,10 +21,14 @@ from covey.transports.subjects import (
     agents_pattern,
     beacon_subject,
     beacons_pattern,
+    cluster_pattern,
+    cluster_subject,
     json_pattern,
     json_subject,
     node_pattern,
     node_subject,
+    record_key,
+    stream_name,
     topic_pattern,
     topic_subject,
 )
@@ -153,14 +157,70 @@ def test_a_node_sees_a_request_only_when_it_is_its_turn(swarm: Swarm) -> None:
     run(main())
 
 
-def test_nobody_gets_at_jetstream_or_the_servers_own_subjects(swarm: Swarm) -> None:
+def of_the_store(shop: str) -> list[str]:
+    """On what a node publishes to hold its lease, and to see those of others."""
+    stream, records, lease = stream_name(shop), cluster_pattern(shop), record_key("lease", N2)
+    return [
+        cluster_subject(shop, lease),
+        f"$JS.API.STREAM.INFO.{stream}",
+        f"$JS.API.STREAM.CREATE.{stream}",
+        f"$JS.API.DIRECT.GET.{stream}.{cluster_subject(shop, lease)}",
+        f"$JS.API.CONSUMER.CREATE.{stream}.any.{records}",
+    ]
+
+
+def beyond_the_store(shop: str) -> list[str]:
+    """What else there is of JetStream: of the swarm's own stream, of another swarm's, and of all."""
+    own, records, topics = stream_name(shop), cluster_pattern(shop), topic_pattern(shop, ">")
+    other, others = stream_name("other"), cluster_pattern("other")
+    changes = ("UPDATE", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE", "SNAPSHOT", "RESTORE", "PEER.REMOVE")
+    calls = ("INFO", "CREATE", *changes, "LEADER.STEPDOWN")
+    return [
+        *(f"$JS.API.STREAM.{call}.{own}" for call in calls[2:]),
+        *(f"$JS.API.STREAM.{call}.{other}" for call in calls),
+        *("$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.x"),
+        *(f"$JS.API.DIRECT.GET.{own}", f"$JS.API.DIRECT.GET.{own}.{topics}"),
+        *(f"$JS.API.DIRECT.GET.{other}", f"$JS.API.DIRECT.GET.{other}.{others}"),
+        *(f"$JS.API.DIRECT.GET.{own}.{others}", f"$JS.API.DIRECT.GET.{other}.{records}"),
+        *(f"$JS.API.CONSUMER.CREATE.{own}", f"$JS.API.CONSUMER.CREATE.{own}.any"),
+        *(f"$JS.API.CONSUMER.CREATE.{own}.any.{topics}", f"$JS.API.CONSUMER.CREATE.{own}.any.>"),
+        *(f"$JS.API.CONSUMER.CREATE.{other}", f"$JS.API.CONSUMER.CREATE.{other}.any"),
+        *(f"$JS.API.CONSUMER.CREATE.{other}.any.{name}" for name in (records, others)),
+        *(f"$JS.API.CONSUMER.{call}.{own}.any" for call in ("DURABLE.CREATE", "DELETE", "INFO", "MSG.NEXT")),
+        *(f"$JS.API.CONSUMER.{call}.{own}" for call in ("NAMES", "LIST")),
+        *(f"$JS.ACK.{own}.any.1.1.1.1.0", f"$JS.FC.{own}.any.x", "$KV.any.key"),
+        cluster_subject("other", record_key("lease", N2)),
+    ]
+
+
+def test_of_jetstream_a_node_gets_at_the_stream_of_its_swarm_alone(swarm: Swarm) -> None:
+    async def main() -> None:
+        async with swarm.user(N1) as user:
+            needed = of_the_store(swarm.name)
+            assert [subject for subject in needed if not await user.may_publish(subject)] == []
+            beyond = beyond_the_store(swarm.name)
+            assert [subject for subject in beyond if await user.may_publish(subject)] == []
+
+    run(main())
+
+
+def test_a_client_gets_at_nothing_of_jetstream(swarm: Swarm) -> None:
+    async def main() -> None:
+        async with swarm.user(C1) as user:
+            subjects = of_the_store(swarm.name) + beyond_the_store(swarm.name)
+            assert [subject for subject in subjects if await user.may_publish(subject)] == []
+
+    run(main())
+
+
+def test_nobody_hears_the_store_or_gets_at_the_servers_own_subjects(swarm: Swarm) -> None:
     async def main() -> None:
         for name in (N1, C1):
             async with swarm.user(name) as user:
-                assert not await user.may_publish("$JS.API.STREAM.CREATE.x")
                 assert not await user.may_publish("$SYS.REQ.SERVER.PING")
                 assert not await user.may_subscribe("$SYS.>")
                 assert not await user.may_subscribe("$JS.>")
+                assert not await user.may_subscribe(cluster_pattern(swarm.name))
 
     run(main())
 
@@ -217,7 +277,16 @@ def test_names_of_any_characters_end_no_string_and_no_comment() -> None:
         text = server_configuration(name, {name: "UKEY"}, {f"{name}c": "UKEY2"})
         assert text.count("nkey:") == 2
         assert {line.strip()[:10] for line in text.splitlines()} <= {
-            *("# Written ", "# A node r", "# Nobody e", "authorizat", "users: [", "{  # node ", "{  # clien"),
+            *(
+                "# Written ",
+                "# A node r",
+                "# Nobody e",
+                "# Of JetSt",
+                "authorizat",
+                "users: [",
+                "{  # node ",
+                "{  # clien",
+            ),
             *("nkey: UKEY", "permission", "publish: [", "subscribe:", "}", "]"),
         }
         assert f'"_INBOX_{escape_token(name)}.>"' in text

@@ -1,11 +1,12 @@
 """Who is in the swarm: a pure view built from hello beacons, with time as an argument.
 
-Beacons are a stand-in with a plain limit: a node is taken for gone when it said goodbye, or after
-`GONE_AFTER_S` without a beacon. There is no fencing yet; leases in JetStream replace this view.
+A node without a lease is taken for gone when it said goodbye, or after `GONE_AFTER_S` without a beacon.
+Where there are leases they say who is gone, and beacons only what a node hosts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from covey.framework.cluster.placement import Member, Placement
@@ -98,17 +99,17 @@ class Membership:
             return Change()
         return self._remove([(name, SAID_GOODBYE)])
 
-    def disconnected(self, name: str) -> Change:
-        """A node's connection to the server is gone, and it has not come back."""
+    def disconnected(self, name: str, why: str = NOBODY_LISTENS) -> Change:
+        """A node's connection to the server is gone, and it has not come back; or its lease is over."""
         known = self._members.get(name)
-        return Change() if known is None or name == self._own.name else self._remove([(name, NOBODY_LISTENS)])
+        return Change() if known is None or name == self._own.name else self._remove([(name, why)])
 
-    def expire(self, now: float) -> Change:
-        """Remove those that were silent for `GONE_AFTER_S`."""
+    def expire(self, now: float, spared: Callable[[str], bool] = lambda _name: False) -> Change:
+        """Remove those that were silent for `GONE_AFTER_S`, and that nothing else judges."""
         silent = [
             (name, f"no beacon for {now - seen:.1f} s")
             for name, seen in self._seen.items()
-            if now - seen > GONE_AFTER_S
+            if now - seen > GONE_AFTER_S and not spared(name)
         ]
         return self._remove(silent)
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["PARTITIONS", "Member", "Placement", "fnv1a32", "partition_of"]
+__all__ = ["PARTITIONS", "Member", "Placement", "fnv1a32", "mix", "partition_of"]
 
 PARTITIONS = 256
 
@@ -79,12 +79,12 @@ class Placement:
 
 
 def _score(member: Member, partition: int) -> float:
-    raw = _mix(fnv1a32(f"{member.name}#{partition}".encode()))
+    raw = mix(fnv1a32(f"{member.name}#{partition}".encode()))
     share = (raw + 0.5) / 2**32
     return member.weight / -math.log(share)
 
 
-def _mix(value: int) -> int:
+def mix(value: int) -> int:
     """Murmur3's finalizer: FNV-1a alone leaves the last bytes in the low bits and shares get uneven."""
     value = ((value ^ (value >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
     value = ((value ^ (value >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF

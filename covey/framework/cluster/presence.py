@@ -23,6 +23,7 @@ from covey.framework.cluster.membership import (
 )
 from covey.framework.cluster.placement import Member, Placement
 from covey.framework.cluster.registration import TELL_AFTER_S, Registration
+from covey.framework.cluster.suspects import Suspects
 from covey.framework.errors import AddressInUseError, UndecodableError
 from covey.framework.events import NodeJoined, NodeLeft
 from covey.framework.proto.envelope_pb2 import Beacon, Hello, Registry
@@ -36,21 +37,7 @@ logger = logging.getLogger("covey.node")
 
 JOIN_S = 0.15
 """How long a joining node listens for the others' answers before it serves."""
-SILENT_S = 0.15
-"""For so long nobody listens for a node that is gone: one that reconnects takes less."""
-LOOK_AGAIN_S = 0.05
 REMINDERS = 3  # for each beacon
-
-
-class Suspect:
-    """A node for which nobody listens."""
-
-    __slots__ = ("has_returned", "since")
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.has_returned = True
-        """Whether the last frame to it came back."""
 
 
 class Presence:
@@ -73,8 +60,7 @@ class Presence:
         self._greeting: asyncio.TimerHandle | None = None
         self._last_beat = self._node.now()
         self._refused = False
-        self._suspects: dict[str, Suspect] = {}
-        self._linked_at = float("-inf")
+        self._suspects = Suspects(node, self._is_gone)
         self._joined = asyncio.Event()
 
     def _own(self) -> NodeInfo:
@@ -103,6 +89,11 @@ class Presence:
         """A child of this node's supervisors lives elsewhere now: look again for each."""
         self._locator.forget()
         self._node.outbound.placement_changed()
+
+    @property
+    def incarnation(self) -> int:
+        """Which life of its name this node is."""
+        return self._incarnation
 
     def incarnation_of(self, name: str) -> int:
         """Which life of a node is seen now; 0 for none."""
@@ -184,6 +175,11 @@ class Presence:
         if not self._node.alone:  # nobody else can be there to hear, and an idle process costs nothing
             self._beat()
 
+    def say_hello(self) -> None:
+        """This node is there again."""
+        if self._joined.is_set():
+            self._say(joining=True)
+
     def leave(self) -> None:
         """Say goodbye and stop the beacons."""
         self.registration.close()
@@ -203,6 +199,10 @@ class Presence:
         if hello.leaving:
             self._apply(self._members.goodbye(hello.node, hello.incarnation))
             return
+        if self._node.tenancy.is_over(hello.node):
+            if hello.joining:
+                self._greet_soon()
+            return  # it does not know yet, or its new lease is not known here
         if not self.sees(hello.node) and self._members.count >= MAX_NODES:
             detail = f"node {hello.node} joins, and there are {MAX_NODES} nodes already"
             self._node.dead_letter_wire("", "hello", "dropped", detail)
@@ -233,35 +233,25 @@ class Presence:
 
     # -- who listens -------------------------------------------------------------------------------
 
-    def unreachable(self, name: str) -> None:
-        """The server said that nobody listens for a node. It may be about to reconnect: look again."""
-        suspect = self._suspects.get(name)
-        if suspect is not None:
-            suspect.has_returned = True
-        elif not self._deaf:
-            self._suspects[name] = Suspect(self._node.now())
-            self._look_soon(name)
+    def look_at(self, name: str) -> None:
+        """A node may be gone: the server says so if its connection is."""
+        if self.sees(name):
+            self._suspects.look_at(name)
 
-    def _look_soon(self, name: str) -> None:
-        self._node.dispatcher.loop.call_later(LOOK_AGAIN_S, self._look_again, name)
+    def unreachable(self, name: str, number: int) -> None:
+        """The server said that nobody listened when the frame of this number was sent to a node."""
+        self._suspects.came_back(name, number)
 
-    def _look_again(self, name: str) -> None:
-        suspect = self._suspects.get(name)
-        if suspect is None or self._deaf:
-            self._suspects.pop(name, None)  # it was heard of; or we are the one that nobody hears
-            return
-        if not suspect.has_returned:
-            self.reached(name)  # somebody has listened to the last ping, and is only slow to answer
-        elif self._node.now() - max(suspect.since, self._linked_at) < SILENT_S:
-            suspect.has_returned = False
-            self._node.ping(self._node.outbound.peer(name))
-            self._look_soon(name)
-        else:
-            del self._suspects[name]
-            change = self._members.disconnected(name)
-            self._apply(change)
-            if not change:
-                self._node.outbound.node_left(name, NOBODY_LISTENS)
+    def _is_gone(self, name: str, why: str = NOBODY_LISTENS) -> None:
+        change = self._members.disconnected(name, why)
+        self._apply(change)
+        if not change:
+            self._node.outbound.node_left(name, why)
+
+    def lease_ended(self, name: str, why: str) -> None:
+        """A node's lease is over: whatever it says, it serves no more."""
+        self._suspects.forget(name)
+        self._is_gone(name, why)
 
     def is_heard(self, name: str) -> None:
         """A frame of a node came in."""
@@ -269,7 +259,7 @@ class Presence:
 
     def reached(self, name: str) -> None:
         """A node is heard of: somebody listens there."""
-        self._suspects.pop(name, None)
+        self._suspects.forget(name)
         self._node.outbound.reached(name)
 
     def _greet_soon(self) -> None:
@@ -287,8 +277,8 @@ class Presence:
             self.registration.tell()
 
     def _heard_own_name(self, hello: Hello) -> None:
-        if hello.incarnation == self._incarnation or hello.leaving:
-            return
+        if hello.incarnation == self._incarnation or hello.leaving or self._node.tenancy.has_leases:
+            return  # of two with one name the lease decides, where there are any
         if hello.refused_incarnation == self._incarnation and not self._joined.is_set():
             self._refused = True
         elif hello.joining and (self._joined.is_set() or self._incarnation < hello.incarnation):
@@ -301,8 +291,8 @@ class Presence:
     def link(self, up: bool) -> None:
         """The link to the server came back: everybody was silent only because we were deaf."""
         self._deaf = not up
+        self._suspects.link(up)
         if up:
-            self._linked_at = self._node.now()
             self._members.forgive(self._node.now())
             self._node.publishing.node_joined()  # what was told on the way down may be lost
             if self._joined.is_set():
@@ -318,7 +308,7 @@ class Presence:
         self._members.update_own(self._own())
         if not self._deaf:  # without a link nobody can be heard: nobody is gone for that
             self._say()
-            self._apply(self._members.expire(now))
+            self._apply(self._members.expire(now, self._node.tenancy.judges))
         self._node.tick_peers()
         self._node.publishing.gate.tick()
         self._remind(REMINDERS)

@@ -188,3 +188,11 @@ class RegistryRequest(_message.Message):
     NODE_FIELD_NUMBER: _ClassVar[int]
     node: str
     def __init__(self, node: _Optional[str] = ...) -> None: ...
+
+class Lease(_message.Message):
+    __slots__ = ("incarnation", "ended")
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    incarnation: int
+    ended: str
+    def __init__(self, incarnation: _Optional[int] = ..., ended: _Optional[str] = ...) -> None: ...

@@ -131,14 +131,14 @@ def _jetstream(facts: ServerFacts) -> Iterable[Finding]:
     if found.state == "on":
         kept = f"streams {found.streams}, memory {_share(found.memory_bytes, found.max_memory_bytes)}"
         files = _share(found.storage_bytes, found.max_storage_bytes)
-        yield Finding("JetStream", OK, f"on, not needed yet; {kept}, files {files}")
+        yield Finding("JetStream", OK, f"on: leases decide who is gone; {kept}, files {files}")
     elif found.state == "off":
         reason = f" ({found.reason})" if found.reason else ""
-        fix = "for durable agents and leases of later versions: jetstream { store_dir: ... }"
-        yield Finding("JetStream", OK, f"off{reason}, not needed yet", fix)
+        seen = f"off{reason}: nodes hold no leases, and nothing is fenced"
+        yield Finding("JetStream", WARNING, seen, "on the server: jetstream { store_dir: ... }, or -js")
     else:
         why = "this user may not ask" if found.state == "refused" else "nobody answered"
-        yield Finding("JetStream", SKIPPED, f"{why}; not needed yet")
+        yield Finding("JetStream", SKIPPED, f"{why}, and a node need not")
 
 
 def _clock(facts: ServerFacts) -> Iterable[Finding]:
