@@ -10,7 +10,7 @@ from benchmarks.node_covey import SWARM, await_host
 from benchmarks.reconnecting import KilledServer, ask_through_an_outage
 from benchmarks.remote_ask_covey import reading
 from benchmarks.sink import Echo, Sink
-from covey import Swarm
+from covey import CoveyError, Swarm
 
 ASK_WITHIN_S = 30.0
 
@@ -28,7 +28,7 @@ def main(per_s: int, away_s: float) -> None:
         async def ask() -> None:
             await sink.ask(Echo(reading=reading(0)), timeout=ASK_WITHIN_S)
 
-        outage = asyncio.run(ask_through_an_outage(ask, server, per_s, away_s))
+        outage = asyncio.run(ask_through_an_outage(ask, CoveyError, server, per_s, away_s))
         give_sample(back_ms=outage.back_ms, failed=outage.failed, asked=outage.asked)
 
 

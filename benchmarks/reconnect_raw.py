@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import nats
+import nats.errors
 
 from benchmarks.child import announce_ready, give_sample, serving
 from benchmarks.node_raw import Receiver, reading_envelope
@@ -40,7 +41,7 @@ async def measure(per_s: int, away_s: float, wait_s: float) -> None:
         async def ask() -> None:
             await connection.request(SUBJECT, question, timeout=ASK_WITHIN_S)
 
-        outage = await ask_through_an_outage(ask, server, per_s, away_s)
+        outage = await ask_through_an_outage(ask, nats.errors.Error, server, per_s, away_s)
         give_sample(back_ms=outage.back_ms, failed=outage.failed, asked=outage.asked)
         await connection.close()
 

@@ -85,10 +85,12 @@ class Outage:
         return bool(self.returned_at) and self.answered_at[-1] > self.returned_at
 
 
-async def ask_through_an_outage(ask: Ask, server: KilledServer, per_s: int, away_s: float) -> Outage:
+async def ask_through_an_outage(
+    ask: Ask, failing: type[Exception], server: KilledServer, per_s: int, away_s: float
+) -> Outage:
     """Ask by the clock; meanwhile kill the server, and start it again `away_s` later.
 
-    Every ask has to resolve; which failed is counted.
+    Every ask has to resolve; those that end in `failing` are counted, anything else ends the measurement.
     """
     outage = Outage()
     asks = set()
@@ -96,7 +98,7 @@ async def ask_through_an_outage(ask: Ask, server: KilledServer, per_s: int, away
     async def one() -> None:
         try:
             await ask()
-        except Exception:
+        except failing:
             outage.failed += 1
         else:
             outage.answered_at.append(time.monotonic())
@@ -123,4 +125,6 @@ async def ask_through_an_outage(ask: Ask, server: KilledServer, per_s: int, away
     _, unresolved = await asyncio.wait(asks, timeout=RESOLVED_WITHIN_S)
     if unresolved:
         sys.exit(f"{len(unresolved)} of {outage.asked} asks never resolved")
+    for done in asks:
+        done.result()
     return outage

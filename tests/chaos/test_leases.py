@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from covey import AddressInUseError, Agent, AskTimeoutError, CoveyError, NodeLeft, Swarm, handles
+from covey import AddressInUseError, Agent, AskTimeoutError, CoveyError, NodeLeft, Swarm
 from covey.framework.cluster.lease import HINTED_S, LEASE_S
 from covey.transports import EmbeddedServer
+from tests.chaos.blockable import Blockable
 from tests.conformance.far_agents import Far
-from tests.conformance.shared_messages import Add, Hold, ListNumbers, Numbers, Where
-from tests.conformance.swarms import node_process, until
+from tests.conformance.shared_messages import Add, Hold, ListNumbers, Where
+from tests.conformance.swarms import far_keys, node_process, until
 from tests.conformance.transports import free_port
 from tests.transports.configured_server import configured_server
 
@@ -40,8 +40,7 @@ def two_hosts(tmp_path: Path, swarm: str) -> Iterator[tuple[Swarm, int, str, lis
     ):
         assert near.wait_for_nodes(2)
         near.on_event(left.append, NodeLeft)
-        placement = near._running.presence.placement
-        key = next(k for k in map(str, range(1000)) if placement.owner("far", f"far/{k}") == "far")
+        (key,) = far_keys(near, "far", 1)
         assert near.agent("far", key).ask(Where(), timeout=5).get().pid == far.process.pid
         yield near, far.process.pid, key, left
 
@@ -79,18 +78,6 @@ def _pid_of(near: Swarm, key: str) -> int:
         return 0
 
 
-class Blockable(Agent):
-    """Holds its node's loop."""
-
-    @handles
-    def hold(self, order: Hold) -> None:
-        time.sleep(order.seconds)
-
-    @handles
-    def count(self, question: ListNumbers) -> Numbers:
-        return Numbers(values=[])
-
-
 def test_a_node_whose_loop_is_held_for_longer_than_a_lease_is_not_gone() -> None:
     left: list[NodeLeft] = []
     with (
@@ -117,18 +104,9 @@ def test_nobody_is_gone_because_the_server_was_away_for_longer_than_a_lease(tmp_
         ):
             assert near.wait_for_nodes(2)
             near.on_event(left.append, NodeLeft)
-            key = next(
-                k
-                for k in map(str, range(1000))
-                if near._running.presence.placement.owner("far", f"far/{k}") == "far"
-            )
+            (key,), (here,) = far_keys(near, "far", 1), far_keys(near, "near", 1)
             ref = near.agent("far", key)
             ref.ask(Add(number=7), timeout=5).get()
-            here = next(
-                k
-                for k in map(str, range(1000))
-                if near._running.presence.placement.owner("far", f"far/{k}") == "near"
-            )
             near.agent("far", here).ask(Where(), timeout=5).get()
             os.kill(server.pid, signal.SIGKILL)
             server.stop()

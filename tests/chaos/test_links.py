@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from covey import (
-    Agent,
     AgentDeadError,
     AgentRef,
     CoveyError,
@@ -25,11 +24,11 @@ from covey import (
     Reply,
     Swarm,
     TransportError,
-    handles,
 )
 from covey.transports import EmbeddedServer
+from tests.chaos.blockable import Blockable
 from tests.conformance.far_agents import Far
-from tests.conformance.shared_messages import Add, Bulk, Hold, ListNumbers, Noted, Numbers, Where
+from tests.conformance.shared_messages import Add, Bulk, Hold, ListNumbers, Noted, Where
 from tests.conformance.swarms import node_process, until
 from tests.conformance.transports import free_port
 from tests.transports.configured_server import configured_server
@@ -135,21 +134,6 @@ def _pid(far: AgentRef) -> int:
         return int(far.ask(Where(), timeout=2).get().pid)
     except CoveyError:  # not yet
         return 0
-
-
-class Blockable(Agent):
-    """Holds its node's loop for as long as it is told to."""
-
-    @handles
-    def hold(self, order: Hold) -> None:
-        time.sleep(order.seconds)
-
-    @handles
-    def add(self, add: Add) -> None: ...
-
-    @handles
-    def count(self, question: ListNumbers) -> Numbers:
-        return Numbers(values=[])
 
 
 def test_a_node_whose_loop_is_held_is_neither_flooded_nor_cut_off(

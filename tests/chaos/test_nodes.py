@@ -35,7 +35,7 @@ from covey.framework.proto.envelope_pb2 import Envelope as WireEnvelope
 from covey.transports import EmbeddedServer
 from tests.conformance.far_agents import Far
 from tests.conformance.shared_messages import Add, Crash, Hold, ListNumbers, Noted, Numbers, Refuse, Where
-from tests.conformance.swarms import node_process, until
+from tests.conformance.swarms import far_keys, node_process, until
 from tests.conformance.transports import free_port
 
 FAR = "tests.conformance.far_agents:Far"
@@ -50,13 +50,6 @@ def server() -> Iterator[EmbeddedServer]:
 
 def connect(server: EmbeddedServer, swarm: str, node: str, *hosts: type[Agent]) -> Swarm:
     return Swarm.connect(server.url, name=swarm, node=node, hosts=hosts, trace_ratio=0.0)
-
-
-def far_keys(near: Swarm, node: str, count: int) -> list[str]:
-    """Keys that placement puts on a node."""
-    placement = near._running.presence.placement
-    keys = (f"k{number}" for number in range(10_000))
-    return [key for key in keys if placement.owner("far", f"far/{key}") == node][:count]
 
 
 def test_a_killed_node_fails_its_pending_asks_and_its_agents_answer_on_a_survivor(

@@ -31,6 +31,13 @@ def until(condition: Callable[[], object], within_s: float = 10.0, what: str = "
         time.sleep(0.005)
 
 
+def far_keys(near: Swarm, node: str, count: int) -> list[str]:
+    """Keys that placement puts on a node."""
+    placement = near._running.presence.placement
+    keys = (f"k{number}" for number in range(10_000))
+    return [key for key in keys if placement.owner("far", f"far/{key}") == node][:count]
+
+
 class NodeProcess:
     """`covey node` as a process; `line` is what it printed when it was ready."""
 

@@ -133,6 +133,15 @@ class Leases:
         seen.is_current = known is None or revision > known.revision
         return True
 
+    def revision_of(self, node: str) -> int:
+        """Where the node's lease stood when it was seen last; 0 if it was not."""
+        known = self._seen.get(node)
+        return 0 if known is None else known.revision
+
+    def standing(self, now: float, for_s: float) -> list[str]:
+        """Whose lease has stood still for longer than that."""
+        return [node for node, seen in self._seen.items() if now - seen.since > for_s]
+
     def forget(self, node: str) -> None:
         """The node has left, or its lease was ended."""
         self._seen.pop(node, None)

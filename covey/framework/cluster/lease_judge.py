@@ -48,8 +48,6 @@ class LeaseJudge:
         self._leases = Leases()
         self._held: dict[str, int] = {}
         """Whose lease is held, with the incarnation."""
-        self._seen: dict[str, tuple[int, float]] = {}
-        """Whose last renewal was seen: its revision, and when."""
         self._late: set[str] = set()
         """Whose is late, and the bench was told."""
         self._over: dict[str, int] = {}
@@ -68,7 +66,7 @@ class LeaseJudge:
 
     def revision_of(self, node: str) -> int:
         """Where a node's lease stood when it was seen last."""
-        return self._seen.get(node, (0, 0.0))[0]
+        return self._leases.revision_of(node)
 
     # -- what is seen ------------------------------------------------------------------------------
 
@@ -91,9 +89,7 @@ class LeaseJudge:
             self._bench.lease_ended(node, "it has taken a new lease")  # its end was not seen
         self._held[node] = lease.incarnation
         self._over.pop(node, None)
-        now = monotonic()
-        if self._leases.saw(node, record.revision, now):
-            self._seen[node] = record.revision, now
+        if self._leases.saw(node, record.revision, monotonic()):
             self._late.discard(node)
 
     def on_deleted(self, key: str, _revision: int) -> None:
@@ -129,7 +125,6 @@ class LeaseJudge:
 
     def _forget(self, node: str) -> bool:
         self._leases.forget(node)
-        self._seen.pop(node, None)
         self._late.discard(node)
         return self._held.pop(node, None) is not None
 
@@ -149,8 +144,8 @@ class LeaseJudge:
                 await asyncio.wait_for(self._look.wait(), wait_s)
 
     def _tell_late(self, now: float) -> None:
-        for node, (_, at) in self._seen.items():
-            if now - at > LATE_S and node not in self._late:
+        for node in self._leases.standing(now, LATE_S):
+            if node not in self._late:
                 self._late.add(node)
                 self._bench.lease_late(node)
 
