@@ -13,8 +13,9 @@ for the work between the look at the clock and what it allowed.
 
 A *hint* (the server said that a connection of the node is gone) shortens the wait: a node stops serving the
 moment that it is disconnected, and serves again only by a renewal that it sent over its next connection. A
-hint names the connection and counts only against a renewal that was sent over it: it may be old, and must not
-fall on a node that is back. An observer that the store does not answer ends nothing, and waits anew for
+hint counts only against a renewal that was sent over the connection that it is about: it may be old, and must
+not fall on a node that is back. (`LeaseJudge` knows it by the revision that the lease had when the frame was
+sent that came back.) An observer that the store does not answer ends nothing, and waits anew for
 everybody once it does.
 """
 
